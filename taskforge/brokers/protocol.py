@@ -1,0 +1,279 @@
+"""What a broker must do: the protocols, with their promises in prose.
+
+Every broker keeps these, and `taskforge.testing.conformance` holds it to them:
+
+* Each method is one atomic step for each queue it touches. A broker moves jobs; it never decides what should become
+  of one.
+* A call that changes something carries a `Stamp`. A queue keeps each sender's last number and its answer, for 15
+  minutes after the last use: the same number again changes nothing and gets the same answer; a lower one raises
+  `StaleCall`; a higher one is applied, gaps allowed. So a call whose answer was lost is simply sent again under its
+  stamp.
+* A job id belongs to one queue. While a queue still knows an id, in whatever state, enqueuing it again changes nothing.
+* Time is the broker's. A `clock` handed to a broker is for tests.
+* No answer in time raises `BrokerUnavailable` (outcome unknown); a no raises `BrokerRefused` (nothing happened);
+  a broker that can never serve raises `BrokerUnsupported`.
+* All methods may be called from any thread. A broker used in a forked child starts anew there.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from taskforge.brokers.stamp import Stamp
+from taskforge.clock import Clock
+from taskforge.job import Cancellation, Counts, Delivery, Enqueued, JobRecord, JobState, NewJob
+from taskforge.settlement import Settlement
+
+#: The most jobs one call enqueues, settles or claims per queue. It keeps a call on Redis near a millisecond.
+BATCH = 250
+#: The most body bytes one call carries in either direction; a single larger job travels alone.
+BATCH_BYTES = 1 << 20
+#: An idle worker looks by itself this often (seconds): what a bell that was heard in vain may cost a job.
+LOOK_EVERY = 2.0
+#: How long a queue remembers a sender after its last call.
+SENDER_AGE = timedelta(minutes=15)
+#: `now` moving further than this between two calls is an outage or a clock step, not idleness (decided per queue).
+CLOCK_JUMP = timedelta(seconds=10)
+#: Bytes of error texts kept per job; when the next one would not fit, it replaces the earlier ones.
+ERRORS_BYTES = 32 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How much of its past a queue keeps, whatever the ages say. The soonest to expire goes first.
+
+    `finished` bounds the succeeded jobs without a result and, apart, the cancelled ones; `results` the succeeded ones
+    with a result, which are also bounded by `result_bytes` of results altogether.
+    """
+
+    finished: int = 1_000
+    results: int = 100_000
+    result_bytes: int = 256 * 1024 * 1024
+    dead: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerSettings:
+    """What every broker is opened with.
+
+    `prefix` keeps apps on one server apart. `retention` is asked per queue. `timeout` is how long one call may wait for
+    its answer. `lease` is how long a claim lasts unless extended; keepers extend every quarter of it.
+    """
+
+    prefix: str
+    lease: timedelta = timedelta(seconds=60)
+    durability: str = "default"
+    timeout: timedelta = timedelta(seconds=5)
+    retention: Callable[[str], Retention] = lambda queue: Retention()
+    clock: Clock | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a worker may claim now.
+
+    `free` are the free slots of each of its pools. `queues` are served in this order, each with the indexes of the
+    pools that its jobs may need: a claim from a queue takes a place in all of them, for it is not known yet which
+    one it will use.
+    """
+
+    free: tuple[int, ...] = ()
+    queues: tuple[tuple[str, tuple[int, ...]], ...] = ()
+
+    @property
+    def nothing(self) -> bool:
+        """True when no queue could be given a job."""
+        return not any(pools and min(self.free[p] for p in pools) > 0 for _, pools in self.queues)
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """The answer to an exchange.
+
+    `refused` are the indexes of settlements that came too late and changed nothing. `more` says that a bound cut the
+    claim short: look again at once. `next_due` is how long until a delayed job falls due or a lease runs out (None:
+    nothing waits for time). `lost` are claims of a repeated call that no longer hold: their jobs must not run.
+    """
+
+    deliveries: list[Delivery]
+    refused: frozenset[int] = frozenset()
+    more: bool = False
+    next_due: timedelta | None = None
+    lost: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """The answer to an extend: deliveries that no longer hold their job, and those whose job is asked to stop."""
+
+    lost: list[Delivery]
+    stop: list[Delivery]
+
+
+class Broker(Protocol):
+    """Holds queues of jobs and moves each job between its states."""
+
+    @property
+    def inspector(self) -> Inspector:
+        """The slower protocol beside this one."""
+        ...
+
+    def open(self) -> None:
+        """Connect and check that this broker can serve us: version, layout, configuration. Safe to call again.
+
+        Without it the first call connects, and checks the same. Raises the errors of the module's head.
+        """
+        ...
+
+    def describe(self) -> str:
+        """The broker as a person would name it, without any password; for banners and messages."""
+        ...
+
+    def enqueue(self, jobs: Sequence[NewJob], stamp: Stamp) -> list[Enqueued]:
+        """Accept jobs as ready or delayed. Of equal ids, in the batch or in the queue, the first stands for all.
+
+        At most BATCH jobs and BATCH_BYTES of bodies a call. A batch over several queues is atomic per queue at least.
+        Wakes one waiting worker per queue.
+        """
+        ...
+
+    def exchange(self, demand: Demand, settlements: Sequence[Settlement], stamp: Stamp) -> Exchange:
+        """Settle a batch and claim the next one.
+
+        Settlements whose delivery no longer holds its job are refused, the others take effect together with the jobs
+        they enqueue. On the way, and before anything is claimed: waiting jobs past their `expires` are cancelled,
+        due delayed jobs become ready in the order of their due times, running jobs whose lease ran out go back to
+        the places they were claimed from with one crash counted (unless asked to stop: those end as cancelled), and
+        what has aged out is swept. Claims the best ready jobs: higher priority first, then first come first served.
+
+        After `now` jumped by more than CLOCK_JUMP, or back, since the queue was last touched, nothing is reclaimed
+        for a quarter of a lease plus 5 s, so that keepers extend first; after a step back, lease deadlines more than
+        one lease ahead are cut to that.
+
+        At most BATCH settlements a call. A repeated call returns those of its claims that still hold, lists the
+        others as lost.
+        """
+        ...
+
+    def extend(self, deliveries: Sequence[Delivery]) -> Extension:
+        """Start the leases of these deliveries anew. Needs no stamp: doing it twice is doing it once."""
+        ...
+
+    def report(self, delivery: Delivery, progress: bytes) -> bool:
+        """Keep a run's latest progress beside its job until it ends; False when the delivery no longer holds it."""
+        ...
+
+    def wait(self, queues: Sequence[str], timeout: float) -> bool:
+        """Block until there may be something to claim in these queues, at most `timeout` seconds.
+
+        True: look now (a bell rang, or the time is up). False: `wake` was called. After False call it again, with
+        the time that is left, before claiming: the bell it listens to stays armed, and a worker that claims on its
+        own meanwhile could take a bell it does not need. One thread waits at a time per broker object.
+        """
+        ...
+
+    def wake(self) -> None:
+        """Make the wait that is under way, or else the next one, return False at once. From any thread."""
+        ...
+
+    def announce(self, queues: Sequence[str]) -> None:
+        """Add to the set of known queues, so that a job can be found without naming its queue."""
+        ...
+
+    def waiter(self) -> Waiter:
+        """A new waiter for the ends of jobs. One per process is enough."""
+        ...
+
+    def close(self) -> None:
+        """Let every connection go. A later call opens anew."""
+        ...
+
+
+class Waiter(Protocol):
+    """Learns that jobs have ended.
+
+    Push is the speed, reading again is the guarantee: who waits reads again every LOOK_EVERY seconds, and after
+    `BrokerUnavailable`.
+    """
+
+    def watch(self, queue: str | None, job_id: str) -> list[JobRecord]:
+        """Ask to be told of this job's end, and read it, in one step. Queue None looks in all known queues.
+
+        Returns the job's record, from each queue that knows it. A job that has ended is not registered.
+        """
+        ...
+
+    def listen(self, timeout: float) -> list[str]:
+        """Block until watched jobs end, at most `timeout` seconds; their ids. Called by one thread at a time."""
+        ...
+
+    def close(self) -> None:
+        """Stop listening. A `listen` under way in another thread returns soon."""
+        ...
+
+
+class Inspector(Protocol):
+    """Reads and mends queues; operators' work, never on a job's path. Changes carry a stamp like any other call."""
+
+    def queues(self) -> builtins.list[str]:
+        """The known queues, sorted."""
+        ...
+
+    def counts(self, queue: str) -> Counts:
+        """How many jobs stand in each state, not counting those that have aged out."""
+        ...
+
+    def list(self, queue: str, state: JobState, offset: int = 0, limit: int = 100) -> builtins.list[JobRecord]:
+        """Jobs in one state, in the order they would run (ready), fall due (delayed) or lose their lease (running);
+        latest ended first for the others.
+
+        At most 1,000 a call. Results are left out (None): `get` reads them.
+        """
+        ...
+
+    def get(self, queue: str, job_id: str) -> JobRecord | None:
+        """One job, or None when the queue does not know it or it has aged out."""
+        ...
+
+    def find(self, job_id: str) -> builtins.list[JobRecord]:
+        """The job of this id in each known queue that has one."""
+        ...
+
+    def cancel(self, queue: str, job_ids: Sequence[str], keep: timedelta, stamp: Stamp) -> builtins.list[Cancellation]:
+        """End waiting jobs as cancelled (reason `requested`, kept for `keep`); mark running ones as asked to stop.
+        At most BATCH ids.
+        """
+        ...
+
+    def promote(self, queue: str, job_ids: Sequence[str], stamp: Stamp) -> builtins.list[bool]:
+        """Make delayed jobs ready now; False for jobs that are not delayed. At most BATCH ids."""
+        ...
+
+    def reprioritise(self, queue: str, job_ids: Sequence[str], priority: int, stamp: Stamp) -> builtins.list[bool]:
+        """Change the priority of waiting and running jobs (a running one keeps it if it comes back); last of its new
+        priority. False for ended or unknown jobs. At most BATCH ids.
+        """
+        ...
+
+    def redrive(
+        self, queue: str, job_ids: Sequence[str], stamp: Stamp, body: bytes | None = None
+    ) -> builtins.list[bool]:
+        """Make dead or cancelled jobs ready again, with attempts, crashes and stop mark cleared, last of their
+        priority; the delivery number goes on rising.
+
+        With `body`, exactly one id is given and its body is replaced. False for jobs in any other state. At most
+        BATCH ids.
+        """
+        ...
+
+    def purge(self, queue: str, state: JobState, stamp: Stamp) -> int:
+        """Delete up to 1,000 jobs in this state for good, those `list` would show first; how many. Waiters of
+        waiting ones are told.
+
+        Running jobs cannot be purged (ValueError).
+        """
+        ...

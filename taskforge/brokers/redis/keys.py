@@ -1,0 +1,98 @@
+"""The names of all keys in Redis: built here and nowhere else.
+
+`<prefix>` is the app's (`tf:photos`). All keys of a queue carry its name as hash tag, so they share a slot of a Cluster.
+Times are unix milliseconds of the server's clock. A *place* is (100 - priority) * 2^45 + turn, and the turn rises by one
+with each job that takes a new place: strict priority, then first come first served, and below 2^53 as a score must be.
+
+`<prefix>:{<queue>}:…`
+
+| name      | type   | holds                                                                                        |
+|-----------|--------|----------------------------------------------------------------------------------------------|
+| jobs      | hash   | id → 6 bytes enqueued-at, big-endian, then the body; a job is known while it is in here      |
+| ready     | zset   | id by place                                                                                  |
+| delayed   | zset   | id by due time * 256 + (100 - priority)                                                      |
+| retrying  | set    | those in `delayed` that wait for a retry                                                     |
+| running   | zset   | id by the end of its lease                                                                   |
+| facts     | hash   | id → what deliveries and the ending made of the job (`lua/include/entry.lua`); from its      |
+|           |        | first claim, or its ending, on                                                               |
+| succeeded | zset   | id of a job that succeeded without a result, by kept-until; at most Retention.finished       |
+| results   | zset   | the same with a result; at most Retention.results, and .result_bytes of values               |
+| dead      | zset   | id by kept-until; at most Retention.dead                                                     |
+| cancelled | zset   | id by kept-until; at most Retention.finished                                                 |
+| values    | hash   | id → its result; for those in `results`                                                      |
+| expiring  | zset   | id of a job that no run has begun, by its `expires`                                          |
+| stopping  | hash   | id of a running job that was asked to stop → how long (ms) its record is kept then           |
+| errors    | hash   | id → its errors, each after 4 bytes of length, big-endian; at most ERRORS_BYTES              |
+| progress  | hash   | id → the latest progress of a job that has not ended                                         |
+| waiters   | hash   | id → the channels to tell of its end, one a line; at most 32                                 |
+| bell      | list   | at most one token: there may be something to claim                                           |
+| meta      | hash   | epoch, level: the layout's version; now: last seen; jumped: when the clock last did; cut: 1  |
+|           |        | while leases await shortening; swept: last time; turn, number: last given out; bytes: of     |
+|           |        | `values`                                                                                     |
+| sender:*  | string | 6 bytes of a sender's last number, 6 of its time, then the answer it got; for SENDER_AGE     |
+
+`<prefix>:queues`, a zset, holds the known queues by the time they were last announced. `<prefix>:told:*` is the pub/sub
+channel of one waiter. When everything has ended and aged out, `meta`, at most `bell`, and `<prefix>:queues` are left.
+"""
+
+from __future__ import annotations
+
+#: The keys of a queue in the order in which every script takes them, and `lua/include/queue.lua` names them.
+QUEUE_KEYS = (
+    "jobs",
+    "ready",
+    "delayed",
+    "retrying",
+    "running",
+    "facts",
+    "succeeded",
+    "results",
+    "dead",
+    "cancelled",
+    "values",
+    "expiring",
+    "stopping",
+    "errors",
+    "progress",
+    "waiters",
+    "bell",
+    "meta",
+)
+
+#: The layout that this program writes. Another epoch is refused; a level only adds.
+EPOCH, LEVEL = 1, 1
+
+
+class Keys:
+    """The key names of one app."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._queues: dict[str, tuple[str, ...]] = {}
+
+    def queue(self, name: str) -> tuple[str, ...]:
+        """All keys of a queue, in the order of QUEUE_KEYS."""
+        keys = self._queues.get(name)
+        if keys is None:
+            # Names of queues are few and come from code; a program that makes them up must not grow by them.
+            if len(self._queues) >= 1_000:
+                self._queues.clear()
+            keys = self._queues[name] = tuple(f"{self._prefix}:{{{name}}}:{key}" for key in QUEUE_KEYS)
+        return keys
+
+    def bell(self, queue: str) -> str:
+        """The list that rings when a queue may have something to claim."""
+        return self.queue(queue)[QUEUE_KEYS.index("bell")]
+
+    def sender(self, queue: str, sender: str) -> str:
+        """The last number and answer of one sender in one queue."""
+        return f"{self._prefix}:{{{queue}}}:sender:{sender}"
+
+    @property
+    def queues(self) -> str:
+        """The known queues."""
+        return f"{self._prefix}:queues"
+
+    def told(self, waiter: str) -> str:
+        """The channel on which one waiter is told of ends."""
+        return f"{self._prefix}:told:{waiter}"

@@ -1,0 +1,131 @@
+"""A connection that is listened on together with a pipe, so that another thread can end the wait."""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+from enum import Enum, auto
+
+from redis.exceptions import RedisError
+
+from taskforge.brokers.redis.link import Link, Reply
+from taskforge.brokers.redis.wire import Wire
+
+
+class Heard(Enum):
+    """What ended a wait."""
+
+    REPLY = auto()
+    INTERRUPT = auto()
+    NOTHING = auto()
+
+
+class Listener:
+    """Waits for replies on one connection of its own. One thread listens at a time; any thread may interrupt."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._connection: Link | None = None
+        self._pipe: tuple[int, int] | None = None
+        self._begin()
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection, in this process."""
+        if self._pid != os.getpid():
+            self._begin()  # a forked child must neither wake its parent nor speak on its connection
+        return self._connection is not None
+
+    def send(self, *command: str | bytes | int | float) -> None:
+        """Send one command, on a new connection if there is none."""
+        try:
+            if not self.connected:
+                self._connection = self._wire.connection()
+                # The answer to a PING comes after all that a TLS server sends of its own accord, which is no reply.
+                self._connection.send_packed_command(self._connection.pack_command("PING"), check_health=False)
+                self._connection.read_response(disable_decoding=True)
+            link = self._live()
+            link.send_packed_command(link.pack_command(*command), check_health=False)
+        except (RedisError, OSError) as error:
+            self.discard()
+            raise self._wire.broker_error(error) from error
+
+    def listen(self, timeout: float) -> Heard:
+        """Wait for a reply, at most `timeout` seconds. An interrupt comes first, and is used up."""
+        connection = self._connection if self.connected else None
+        with self._listening:
+            with self._guard:
+                pipe = self._ends()[0]
+            poll = select.poll()
+            poll.register(pipe, select.POLLIN)
+            if connection is not None:
+                poll.register(connection._sock, select.POLLIN)
+            buffered = connection is not None and _has_more(connection)
+            events = poll.poll(0 if buffered else max(0.0, timeout) * 1000)
+            if any(descriptor == pipe for descriptor, _ in events):
+                os.read(pipe, 4096)
+                return Heard.INTERRUPT
+            return Heard.REPLY if events or buffered else Heard.NOTHING
+
+    def read(self) -> Reply:
+        """The next reply."""
+        try:
+            return self._live().read_response(disable_decoding=True)
+        except (RedisError, OSError) as error:
+            self.discard()
+            raise self._wire.broker_error(error) from error
+
+    def has_more(self) -> bool:
+        """Whether another reply has come already."""
+        return self._connection is not None and _has_more(self._connection)
+
+    def interrupt(self) -> None:
+        """End the wait under way, or else the next one."""
+        if self._pid != os.getpid():
+            self._begin()
+        with self._guard:
+            try:
+                os.write(self._ends()[1], b"!")
+            except BlockingIOError:
+                return  # full of interrupts that nobody waited for: one is enough
+
+    def discard(self) -> None:
+        """Let the connection go; the next command makes a new one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.disconnect()
+
+    def close(self) -> None:
+        """End a wait under way and let everything go. May be used again."""
+        self.interrupt()
+        with self._listening, self._guard:
+            for end in self._pipe or ():
+                os.close(end)
+            self._pipe = None
+            self.discard()
+
+    def _begin(self) -> None:
+        self._pid = os.getpid()
+        self._connection, self._pipe = None, None
+        self._guard = threading.Lock()  # over the pipe: a descriptor that was closed may be another file's by now
+        self._listening = threading.Lock()
+
+    def _live(self) -> Link:
+        if self._connection is None:
+            raise RuntimeError("nothing was sent on this connection yet")
+        return self._connection
+
+    def _ends(self) -> tuple[int, int]:
+        if self._pipe is None:
+            self._pipe = os.pipe()
+            for end in self._pipe:
+                os.set_blocking(end, False)
+        return self._pipe
+
+
+def _has_more(connection: Link) -> bool:
+    try:
+        return connection.can_read(0)
+    except (RedisError, OSError):
+        return True  # closed by the server: reading will say so

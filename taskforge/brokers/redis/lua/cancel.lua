@@ -1,0 +1,42 @@
+-- End waiting jobs as cancelled; ask the runs of running ones to stop.
+-- Returns a string, one letter for each: c (cancelled), r (asked to stop), e (ended or unknown).
+local keys      = KEYS     -- as include/queue names them, with the sender's record
+local now       = ARGV[1]  -- ms, '' for the server's clock
+local number    = ARGV[2]  -- of the sender's call
+local keep      = ARGV[3]  -- ms
+local retention = ARGV[4]  -- msgpack: finished, results, result bytes, dead
+local ids       = ARGV[5]  -- msgpack
+
+-- include: queue
+-- include: clock
+-- include: enter
+-- include: leave
+-- include: waiting
+-- include: ended
+
+local q = queue(keys, 0)
+local refusal = enter(q, clock(now), number)
+if refusal then return refusal end
+local function cancel()
+  ids, q.retention = cmsgpack.unpack(ids), cmsgpack.unpack(retention)
+  local entries, running = waiting(q, ids), redis.call('ZMSCORE', q.running, unpack(ids))
+  local rows, stops, answer, seen = {}, {}, {}, {}
+  for i = 1, #ids do
+    local id = ids[i]
+    if entries[i] and not seen[id] then
+      answer[i], seen[id] = 'c', true
+      rows[#rows + 1] = {id, entries[i], 0, tonumber(keep), false, 'requested'}
+    elseif running[i] then
+      answer[i] = 'r'
+      stops[#stops + 1] = id; stops[#stops + 1] = keep
+    else
+      answer[i] = 'e'
+    end
+  end
+  ended(q, q.cancelled, false, rows)
+  if #stops > 0 then redis.call('HSET', q.stopping, unpack(stops)) end
+  return table.concat(answer)
+end
+local answer = q.kept or cancel()
+leave(q, answer)
+return answer

@@ -1,0 +1,40 @@
+-- include: entry
+-- include: ended
+
+-- Running jobs whose lease ran out go back to the places they were claimed from, at most 250, with one crash counted;
+-- those that were asked to stop end as cancelled. Not for a while after the clock jumped: keepers extend first.
+-- Returns whether there may be more.
+local function reclaim(q, lease)
+  if q.cut == '1' then                                 -- after a step back, no lease may reach further than one from now
+    local longest, ids = string.format('%.0f', q.now + lease), nil
+    repeat
+      ids = redis.call('ZRANGE', q.running, '(' .. longest, '+inf', 'BYSCORE', 'LIMIT', 0, 1000)
+      local cut = {}
+      for i = 1, #ids do cut[2 * i - 1], cut[2 * i] = longest, ids[i] end
+      if #ids > 0 then redis.call('ZADD', q.running, unpack(cut)) end
+    until #ids < 1000
+    q.cut = '0'
+  end
+  if q.now < q.jumped + lease / 4 + 5000 then return false end
+  local ids = redis.call('ZRANGE', q.running, '-inf', string.format('%.0f', q.now), 'BYSCORE', 'LIMIT', 0, 250)
+  if #ids == 0 then return false end
+  local entries, stops = redis.call('HMGET', q.facts, unpack(ids)), redis.call('HMGET', q.stopping, unpack(ids))
+  local facts, ready, stopped = {}, {}, {}
+  for i = 1, #ids do
+    local id, e = ids[i], entry.count(entries[i], 0, 1)
+    if stops[i] then
+      stopped[#stopped + 1] = {id, e, 0, tonumber(stops[i]), false, 'requested'}
+    else
+      ready[#ready + 1] = entry.place(e); ready[#ready + 1] = id
+      facts[#facts + 1] = id; facts[#facts + 1] = entry.released(e)
+    end
+  end
+  redis.call('ZREM', q.running, unpack(ids))
+  if #ready > 0 then
+    redis.call('HSET', q.facts, unpack(facts))
+    redis.call('ZADD', q.ready, unpack(ready))
+    q.moved = true
+  end
+  ended(q, q.cancelled, true, stopped)
+  return #ids == 250
+end

@@ -1,0 +1,16 @@
+-- Keep a run's latest progress beside its job. Returns 1, or 0 when the delivery no longer holds the job.
+local keys     = KEYS     -- as include/queue names them
+local id       = ARGV[1]
+local delivery = ARGV[2]  -- its number
+local progress = ARGV[3]  -- bytes
+
+-- include: queue
+-- include: layout
+
+local q = queue(keys, 0)
+local refusal = layout(q)
+if refusal then return refusal end
+local e = redis.call('HGET', q.facts, id)
+if not e or string.sub(e, 1, 7) ~= 'h' .. struct.pack('>I6', tonumber(delivery)) then return 0 end
+redis.call('HSET', q.progress, id, progress)
+return 1

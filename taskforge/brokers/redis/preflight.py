@@ -1,0 +1,64 @@
+"""What a server must be before it is trusted with jobs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from taskforge.brokers.redis.link import Reply
+from taskforge.brokers.redis.wire import Wire
+from taskforge.errors import BrokerRefused, BrokerUnsupported
+
+logger = logging.getLogger(__name__)
+
+OLDEST = (7, 0)
+#: WAITAOF came with this version. Valkey says 7.2.4 here.
+WAITAOF_SINCE = (7, 2)
+
+
+def check(wire: Wire, durability: str) -> None:
+    """Raise BrokerUnsupported for a server that can never serve us as it is, BrokerRefused for one that cannot now."""
+    here = wire.describe()
+    try:
+        facts = _facts(wire.call([("INFO",)])[0])
+    except (BrokerRefused, BrokerUnsupported) as refusal:
+        wire.call([("PING",)])
+        logger.warning(
+            "%s does not answer INFO, so its version, role, eviction policy and persistence could not be checked: "
+            "see to it that it is Redis 7.0 or newer with maxmemory-policy noeviction (%s)",
+            *(here, refusal),
+        )
+        return
+    version = tuple(int(part) for part in facts.get("redis_version", "0").split(".")[:2] if part.isdigit())
+    if version < OLDEST:
+        raise BrokerUnsupported(f"{here} is Redis {facts.get('redis_version')}; it takes 7.0 or newer, or Valkey")
+    if facts.get("role", "master") != "master":
+        raise BrokerRefused(f"{here} is a replica; name the master in the broker's URL")
+    _check_eviction(here, facts.get("maxmemory_policy", "noeviction"))
+    _check_durability(here, durability, version, facts)
+
+
+def _check_eviction(here: str, policy: str) -> None:
+    if policy.startswith("allkeys-"):
+        raise BrokerUnsupported(f"{here} may drop jobs (maxmemory-policy {policy}); set noeviction")
+    if policy.startswith("volatile-"):
+        logger.warning(
+            "%s may forget senders when memory is short (maxmemory-policy %s), and then repeat what is sent again; "
+            "set noeviction",
+            *(here, policy),
+        )
+
+
+def _check_durability(here: str, durability: str, version: tuple[int, ...], facts: Mapping[str, str]) -> None:
+    if durability == "disk":
+        if version < WAITAOF_SINCE:
+            raise BrokerUnsupported(f"durability=disk needs WAITAOF (Redis 7.2 or newer, Valkey); {here} is older")
+        if facts.get("aof_enabled") != "1":
+            raise BrokerUnsupported(f"durability=disk needs the append-only file; set appendonly yes on {here}")
+    if durability == "replicated" and int(facts.get("connected_slaves", "0")) < 1:
+        raise BrokerUnsupported(f"durability=replicated needs a replica; {here} has none connected")
+
+
+def _facts(info: Reply) -> dict[str, str]:
+    text = info.decode() if isinstance(info, bytes) else ""
+    return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)

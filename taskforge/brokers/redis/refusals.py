@@ -1,0 +1,60 @@
+"""What an error of Redis means to us, in words that name the server and say what to check."""
+
+from __future__ import annotations
+
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+)
+
+from taskforge.brokers.redis.keys import EPOCH
+from taskforge.errors import BrokerError, BrokerRefused, BrokerUnavailable, BrokerUnsupported, StaleCall
+
+#: redis-py makes classes of some error codes and then leaves the code out of the text.
+_CODES = {
+    AuthenticationError: "NOAUTH",
+    BusyLoadingError: "LOADING",
+    NoPermissionError: "NOPERM",
+    OutOfMemoryError: "OOM",
+    ReadOnlyError: "READONLY",
+}
+#: "Not now": the call may be sent again.
+_PASSING = ("BUSY", "LOADING", "MASTERDOWN", "TRYAGAIN", "CLUSTERDOWN", "UNKILLABLE")
+#: "No", and nothing happened; what to check then.
+_REFUSING = {
+    "READONLY": "that the URL names the master",
+    "OOM": "its maxmemory",
+    "MISCONF": "its disk and its log",
+    "NOPERM": "the rights of its user (ACL)",
+    "NOREPLICAS": "its replicas",
+}
+
+
+def broker_error(error: Exception, here: str) -> BrokerError:
+    """The error to raise instead; the caller keeps the foreign one as its cause."""
+    said = str(error)
+    code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), said.partition(" ")[0])
+    match code:
+        case "STALE":
+            return StaleCall(f"{here}: this sender has made call {said.split()[1]} since, so this one changed nothing")
+        case "LAYOUT":
+            return BrokerUnsupported(
+                f"{here} holds a queue of layout {said.split()[1]}, this taskforge reads layout {EPOCH}: "
+                "use the release that wrote it until its queues are empty, or name another prefix"
+            )
+        case "NOAUTH" | "WRONGPASS":
+            return BrokerUnsupported(f"{here} does not let us in: {said}; check user and password in the broker's URL")
+    if code in _REFUSING:
+        return BrokerRefused(f"{here} refused, and nothing happened: {said}; check {_REFUSING[code]}")
+    if isinstance(error, ResponseError) and code not in _PASSING and not _passing_class(error):
+        return BrokerUnsupported(f"{here} cannot do this: {said}; check that it is Redis 7.0 or newer, or Valkey")
+    return BrokerUnavailable(f"no answer from {here}: {said or type(error).__name__}; check that it runs, and the URL")
+
+
+def _passing_class(error: ResponseError) -> bool:
+    # ClusterDownError, MasterDownError and TryAgainError have lost their codes as well.
+    return type(error).__name__.removesuffix("Error").upper() in _PASSING

@@ -1,0 +1,289 @@
+"""The connections to one database: lent for one transaction each, opened anew when the file or the process changed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import ClassVar
+
+from taskforge.brokers.sqlite import layout
+from taskforge.errors import BrokerError, BrokerRefused, BrokerUnavailable, BrokerUnsupported
+
+log = logging.getLogger(__name__)
+
+#: 4 KiB pages: with 8 KiB an enqueue one by one was measured a quarter slower. A negative cache size is in KiB.
+_PRAGMAS = ("page_size = 4096", "cache_size = -16384", "temp_store = memory", "foreign_keys = off")
+#: Pages of the write-ahead log after which a commit checkpoints by itself; workers do it earlier, off the hot path.
+_CHECKPOINT_PAGES = 10_000
+#: How many idle connections are kept; more calls at once open more and close them again.
+_KEPT_IDLE = 16
+#: What a process inherited from its parent by a fork. Closing these would touch the parent's locks, so they are kept.
+_abandoned: list[object] = []
+
+#: SQLite's primary error code → our error, and what is the matter with the database.
+_MEANING: Mapping[int, tuple[type[BrokerError], str]] = {
+    sqlite3.SQLITE_BUSY: (
+        BrokerUnavailable,
+        "stayed locked by another program; close what holds it (a database browser, a backup) or raise `timeout`",
+    ),
+    sqlite3.SQLITE_FULL: (BrokerRefused, "cannot grow: the disk is full; free some space"),
+    sqlite3.SQLITE_IOERR: (BrokerRefused, "cannot be read or written: check the disk, and that it is a local one"),
+    sqlite3.SQLITE_READONLY: (BrokerRefused, "is not writable: check the permissions of the file and of its folder"),
+    sqlite3.SQLITE_PERM: (BrokerRefused, "is not writable: check the permissions of the file and of its folder"),
+    sqlite3.SQLITE_CANTOPEN: (BrokerRefused, "cannot be opened: name a file in a folder that you may write to"),
+    sqlite3.SQLITE_NOTADB: (BrokerUnsupported, "is no SQLite database; name another file, or move this one away"),
+    sqlite3.SQLITE_CORRUPT: (BrokerUnsupported, "is damaged; put back a copy, or move it away to begin with a new one"),
+}
+
+
+class Opened(sqlite3.Connection):
+    """A connection that remembers which file it was opened on."""
+
+    file: tuple[int, int] = (0, 0)
+
+
+class Connections:
+    """A pool for one file. Calls at the same time get a connection each, whatever their threads."""
+
+    #: durability → SQLite's word for it.
+    _synchronous: ClassVar[Mapping[str, str]] = {"default": "normal", "disk": "full"}
+
+    def __init__(self, path: Path, durability: str, timeout: float) -> None:
+        self.path, self.name = path, f"the database {path}"
+        self._durability, self._timeout = durability, timeout
+        self._watching: Opened | None = None
+        self._path = str(path)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._pid = os.getpid()
+        self._idle: list[Opened] = []
+        self._file: tuple[int, int] | None = None
+        # Threads of one process queue here: SQLite's own way of waiting is to sleep and look again.
+        self._writing = threading.Lock()
+        self._opening = threading.Lock()
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """A connection in a transaction that no other writer interrupts; committed at the end, undone by an error."""
+        self.settle_in()
+        if not self._writing.acquire(timeout=self._timeout):
+            raise BrokerUnavailable(f"{self.name}: other calls of this process took over {self._timeout:g} s")
+        try:
+            with self._transaction("begin immediate") as db:
+                yield db
+        finally:
+            self._writing.release()
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """A connection that sees one state of the database for the whole `with`."""
+        self.settle_in()
+        with self._transaction("begin") as db:
+            yield db
+
+    def checkpoint(self) -> None:
+        """Move what the write-ahead log holds into the file, as far as no reader is in the way."""
+        self.settle_in()
+        db = self._take()
+        try:
+            db.execute("pragma wal_checkpoint(passive)")
+        except sqlite3.Error as error:
+            self._discard(db)
+            raise self._explained(error) from error
+        self._give_back(db)
+
+    def changes(self) -> tuple[tuple[int, int], int]:
+        """A value that differs after any commit of another connection. For one thread at a time."""
+        self.settle_in()
+        self._notice_another_file()
+        if self._watching is None or self._watching.file != self._file:
+            self._watching = self._connect()
+        try:
+            return self._watching.file, int(self._watching.execute("pragma data_version").fetchone()[0])
+        except sqlite3.Error as error:
+            self._watching = None
+            raise self._explained(error) from error
+
+    def close(self) -> None:
+        """Close what is idle; what is lent is closed when it comes back."""
+        self.settle_in()
+        self._file = None
+        while self._idle:
+            self._idle.pop().close()
+        if self._watching is not None:
+            self._watching.close()
+            self._watching = None
+
+    def settle_in(self) -> None:
+        """After a fork, begin anew and leave the parent's connections alone."""
+        if os.getpid() != self._pid:
+            _abandoned.extend((self._idle, self._watching))
+            self._watching = None
+            self._begin()
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
+        db = self._take()
+        try:
+            db.execute(begin)
+            yield db
+            db.execute("commit")
+        except sqlite3.Error as error:
+            self._discard(db)
+            raise self._explained(error) from error
+        except BaseException:
+            db.rollback()
+            self._give_back(db)
+            raise
+        self._give_back(db)
+
+    def _take(self) -> Opened:
+        self._notice_another_file()
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._connect()
+
+    def _give_back(self, db: Opened) -> None:
+        if db.file == self._file and len(self._idle) < _KEPT_IDLE:
+            self._idle.append(db)
+        else:
+            db.close()
+
+    def _discard(self, db: Opened) -> None:
+        db.close()
+
+    def _notice_another_file(self) -> None:
+        """Let go of connections to a file that is no longer the one under this path."""
+        if self._file is None or self._file == _identity(self._path):
+            return
+        log.warning(
+            "%s was deleted or replaced while in use; its jobs went with it", self.name, extra={"path": str(self.path)}
+        )
+        self.close()
+
+    def _connect(self) -> Opened:
+        with self._opening:
+            if not self.path.parent.is_dir():
+                raise BrokerRefused(f"the folder {self.path.parent} does not exist; make it, or name another database")
+            try:
+                db = sqlite3.connect(
+                    self.path, self._timeout, isolation_level=None, check_same_thread=False, factory=Opened,
+                    cached_statements=256,
+                )  # fmt: skip
+            except sqlite3.Error as error:
+                raise self._explained(error) from error
+            try:
+                self._configure(db)
+                self._use_wal(db)
+                layout.prepare(db, self.name)
+                db.file = self._file = _identity(self._path) or (0, 0)
+            except sqlite3.Error as error:
+                db.close()
+                raise self._explained(error) from error
+            except BaseException:
+                db.close()
+                raise
+            return db
+
+    def _configure(self, db: sqlite3.Connection) -> None:
+        synchronous = self._synchronous.get(self._durability)
+        if synchronous is None:
+            raise BrokerUnsupported(
+                f"{self.name} cannot promise durability {self._durability!r}, only {' or '.join(self._synchronous)}; "
+                "set `durability` to that, or use a redis:// broker"
+            )
+        for pragma in (*_PRAGMAS, f"synchronous = {synchronous}"):
+            db.execute("pragma " + pragma)
+
+    def _use_wal(self, db: sqlite3.Connection) -> None:
+        until = time.monotonic() + self._timeout
+        while True:
+            try:
+                mode = db.execute("pragma journal_mode").fetchone()[0]
+                if mode != "wal":
+                    mode = db.execute("pragma journal_mode = wal").fetchone()[0]
+                break
+            except sqlite3.OperationalError as error:
+                # While another process makes this very change SQLite does not wait, whatever its timeout.
+                if _primary(error) != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                    raise
+                time.sleep(0.005)
+        if mode != "wal":
+            raise BrokerUnsupported(f"{self.name} cannot have a write-ahead log there; put it onto a local disk")
+        db.execute(f"pragma wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+
+    def _explained(self, error: sqlite3.Error) -> Exception:
+        """What SQLite's error means to the caller; an error that is none of the database's stays what it is."""
+        if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_READONLY_DBMOVED:
+            return BrokerUnavailable(f"{self.name} was deleted or replaced during a call")
+        meaning = _MEANING.get(_primary(error))
+        if meaning is None:
+            return error
+        kind, matter = meaning
+        return kind(f"{self.name} {matter} ({error})")
+
+
+class MemoryConnections(Connections):
+    """The one connection to a private in-memory database, under a lock."""
+
+    _synchronous: ClassVar[Mapping[str, str]] = {"default": "off"}
+
+    def __init__(self, durability: str, timeout: float) -> None:
+        super().__init__(Path(), durability, timeout)
+        self.name = "memory://"
+        self._only: Opened | None = None
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        with self.write() as db:  # the one connection has one transaction at a time
+            yield db
+
+    def checkpoint(self) -> None:
+        """Nothing to do: there is no log."""
+
+    def close(self) -> None:
+        """Keep the connection: the jobs live in it, and end with this object."""
+
+    def settle_in(self) -> None:
+        if os.getpid() != self._pid:
+            raise BrokerUnsupported(
+                "a memory:// broker lives in the process that made it and cannot be used in its forked child; "
+                "name a sqlite:/// or redis:// broker"
+            )
+
+    def _take(self) -> Opened:
+        if self._only is None:
+            db = sqlite3.connect(
+                ":memory:", isolation_level=None, check_same_thread=False, factory=Opened, cached_statements=256
+            )
+            self._configure(db)
+            layout.prepare(db, self.name)
+            self._only = db
+        return self._only
+
+    def _give_back(self, db: Opened) -> None:
+        pass
+
+    def _discard(self, db: Opened) -> None:
+        db.rollback()
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Which file is under this path now."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _primary(error: sqlite3.Error) -> int:
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF

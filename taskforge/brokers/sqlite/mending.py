@@ -1,0 +1,79 @@
+"""What an operator changes: one job at a time, each step of a call seeing the one before."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+from taskforge.brokers.sqlite import moments
+from taskforge.brokers.sqlite.calls import Call
+from taskforge.brokers.sqlite.due import make_ready
+from taskforge.brokers.sqlite.ending import Ending, end, forget, tell_waiters
+from taskforge.brokers.sqlite.queues import Queue
+from taskforge.brokers.sqlite.records import page
+from taskforge.job import Cancellation, JobState
+
+
+def cancel(call: Call, queue: Queue, job_id: str, keep: timedelta) -> Cancellation:
+    """End a waiting job; ask a running one to stop."""
+    seq, state = _find(call, queue, job_id)
+    if state is None or JobState(state).ended:
+        return Cancellation.ENDED
+    if state == "running":
+        call.db.execute("update jobs set stop = ? where seq = ?", (moments.span(keep), seq))
+        return Cancellation.REQUESTED
+    end(call, queue, [Ending(seq, job_id, JobState.CANCELLED, moments.span(keep), "requested")])
+    return Cancellation.CANCELLED
+
+
+def promote(call: Call, queue: Queue, job_id: str) -> bool:
+    """Make a delayed job ready now."""
+    seq, state = _find(call, queue, job_id)
+    if state != "delayed":
+        return False
+    make_ready(call, queue, [seq])
+    return True
+
+
+def reprioritise(call: Call, queue: Queue, job_id: str, priority: int) -> bool:
+    """Move a job that has not ended to the end of another priority."""
+    seq, state = _find(call, queue, job_id)
+    if state is None or JobState(state).ended:
+        return False
+    call.db.execute("update jobs set rank = ?, turn = ? where seq = ?", (-priority, queue.next_turn(), seq))
+    return True
+
+
+def redrive(call: Call, queue: Queue, job_id: str, body: bytes | None) -> bool:
+    """Make a dead or cancelled job ready, as if it were new but for its delivery number and its errors."""
+    seq, state = _find(call, queue, job_id)
+    if state not in ("dead", "cancelled"):
+        return False
+    call.db.execute(
+        "update jobs set state = 'ready', turn = ?, attempts = 0, crashes = 0, shelf = null, reason = null, "
+        "ended = null, took = null, kept_until = null, started = null, worker = null where seq = ?",
+        (queue.next_turn(), seq),
+    )
+    queue.shelve(state, -1)
+    if body is not None:
+        call.db.execute("update bodies set body = ? where seq = ?", (body, seq))
+    call.rung.add(queue.name)
+    return True
+
+
+def purge(call: Call, queue: Queue, prefix: str, state: JobState, limit: int) -> int:
+    """Delete the first jobs in a state."""
+    ids = [record.id for record in page(call.db, call.now, prefix, queue.name, state, 0, limit)]
+    seqs = [_find(call, queue, job_id)[0] for job_id in ids]
+    tell_waiters(call, json.dumps(seqs))
+    forget(call, queue, seqs)
+    return len(seqs)
+
+
+def _find(call: Call, queue: Queue, job_id: str) -> tuple[int, str | None]:
+    """The row and the state of a job; state None when the queue does not know it."""
+    row = call.db.execute(
+        "select seq, state from jobs where queue = ? and id = ? and (kept_until is null or kept_until > ?)",
+        (queue.id, job_id, call.now),
+    ).fetchone()
+    return (0, None) if row is None else (row[0], row[1])

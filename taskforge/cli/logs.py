@@ -1,0 +1,32 @@
+"""Log lines for people: time, level, event and its facts."""
+
+from __future__ import annotations
+
+import logging
+
+_STANDARD = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {"message", "asctime", "taskName"}
+
+
+class Lines(logging.Formatter):
+    """`12:00:01 WARNING job_retried job=01j… task=photos.upload delay=5.0`, then a traceback if there is one."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S")
+
+    def format(self, record: logging.LogRecord) -> str:
+        facts = {key: value for key, value in record.__dict__.items() if key not in _STANDARD and value is not None}
+        line, newline, trace = super().format(record).partition("\n")
+        return line + "".join(f" {key}={_fact(value)}" for key, value in facts.items()) + newline + trace
+
+
+def log_to_stderr(level: int) -> None:
+    """Our own events from this level on, everybody else's from WARNING on."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(Lines())
+    logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING))
+    logging.getLogger("taskforge").setLevel(level)
+
+
+def _fact(value: object) -> str:
+    text = f"{value:.3g}" if isinstance(value, float) else str(value)
+    return repr(text) if " " in text or "\n" in text or not text else text

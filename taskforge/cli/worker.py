@@ -1,0 +1,98 @@
+"""taskforge worker"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from taskforge.cli.common import Session, span
+from taskforge.cli.common import command as our_command
+from taskforge.errors import SettingsError
+
+
+def _queues(_ctx: click.Context, _param: click.Parameter, value: str | None) -> list[str]:
+    return [name.strip() for name in (value or "").split(",") if name.strip()]
+
+
+@our_command("Run jobs until told to stop: once to finish what runs, twice to hand it back at once.")
+@click.option("-Q", "--queues", callback=_queues, metavar="A,B", help="Queues, in order of service [all the app names].")
+@click.option("-c", "--threads", type=click.IntRange(1), help="Threads per process, for plain functions [8].")
+@click.option("--slots", type=click.IntRange(1), help="Slots per process for async def tasks [100].")
+@click.option("--processes", type=click.IntRange(1), help="Processes [one per core].")
+@click.option("--burst", is_flag=True, help="End when no job is ready and none is running here.")
+@click.option(
+    "-l",
+    "--loglevel",
+    default="info",
+    type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
+    show_default=True,
+    help="What to log.",
+)
+@click.option("--parent-pipe", type=int, hidden=True, help="Set by a parent worker: it closes when the parent is gone.")
+def command(
+    session: Session,
+    queues: list[str],
+    threads: int | None,
+    slots: int | None,
+    processes: int | None,
+    burst: bool,
+    loglevel: str,
+    parent_pipe: int | None,
+) -> int:
+    """Start one process, or a parent with several."""
+    from taskforge.cli.logs import log_to_stderr
+    from taskforge.worker import Worker
+    from taskforge.worker.serving import cores, end_with_parent, serve
+    from taskforge.worker.supervisor import Supervisor
+
+    log_to_stderr(getattr(logging, loglevel.upper()))
+    app = session.app
+    if app.broker_url.startswith("memory://"):
+        raise SettingsError("memory:// lives inside one process: use `with app.worker():` there, or another broker here")
+    names = queues or app.queue_names()
+    count = 1 if parent_pipe is not None else processes or cores()
+    if parent_pipe is None:
+        app.broker.open()
+        _banner(session, names, count, threads, slots)
+    if count > 1:
+        app.close()
+        arguments = _child_arguments(session.app_path or "", names, threads, slots, burst, loglevel)
+        return Supervisor(arguments, count, app.settings, burst=burst).run()
+    if parent_pipe is not None:
+        end_with_parent(parent_pipe)
+    return serve(Worker(app, queues=names, threads=threads, slots=slots, burst=burst))
+
+
+def _child_arguments(
+    app: str, queues: Sequence[str], threads: int | None, slots: int | None, burst: bool, loglevel: str
+) -> list[str]:
+    given = [sys.executable, "-m", "taskforge", "-A", app, "worker", "-Q", ",".join(queues), "-l", loglevel]
+    given += ["--threads", str(threads)] if threads else []
+    given += ["--slots", str(slots)] if slots else []
+    return [*given, "--burst"] if burst else given
+
+
+def _banner(session: Session, queues: list[str], processes: int, threads: int | None, slots: int | None) -> None:
+    """What an operator wants to have seen before the first job runs."""
+    app, settings = session.app, session.app.settings
+    tasks = sorted(task.name for task in app.tasks)
+    shown = ", ".join(tasks[:8]) + (f" and {len(tasks) - 8} more" if len(tasks) > 8 else "")
+    age = span(settings.finished_age.total_seconds())
+    lines = {
+        "app": f"{app.name} ({session.app_path})",
+        "broker": app.broker.describe(),
+        "queues": ", ".join(queues),
+        "tasks": shown or "none: is a module missing in include=[…]?",
+        "processes": f"{processes}, each {threads or settings.threads} threads and {slots or settings.slots} async slots",
+        "retries": f"{settings.attempts} attempts, unless a task says otherwise",
+        "kept": f"finished jobs {age} (the last {settings.finished_count:,} of a queue), "
+        f"results {span(settings.result_age.total_seconds())}, dead jobs {span(settings.dead_age.total_seconds())}",
+    }
+    click.echo("\n".join(f"{head:>10}  {text}" for head, text in lines.items()), err=True)
+    click.echo(f"\nReady (pid {os.getpid()}). Ctrl-C once to drain, twice to hand back at once.", err=True)
+
+

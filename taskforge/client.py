@@ -1,0 +1,142 @@
+"""Speaks to the broker for user code: stamps each call, sends it again until it is answered, and gives up in time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from taskforge.brokers.protocol import BATCH, BATCH_BYTES, Broker
+from taskforge.brokers.resend import resend
+from taskforge.brokers.stamp import Senders, Stamp
+from taskforge.errors import BrokerRefused, BrokerUnavailable, EnqueueFailed, WouldBlock
+from taskforge.job import Enqueued, NewJob
+from taskforge.settings import Settings
+from taskforge.watch import EndWatch
+
+T = TypeVar("T")
+
+#: Inside a running event loop a sync call may block the loop this long (seconds), no longer.
+PATIENCE_IN_LOOP = 1.0
+#: How often (seconds) a process repeats that a queue exists.
+ANNOUNCE_EVERY = 600.0
+#: Threads that carry the async twins' calls.
+ASYNC_THREADS = 8
+
+
+class Client:
+    """One per app and process; any thread may use it."""
+
+    def __init__(self, broker: Broker, settings: Settings) -> None:
+        self.broker = broker
+        self.patience = settings.call_timeout.total_seconds()
+        self.watch = EndWatch(broker, self.patience)
+        self._senders = Senders()
+        self._announced: dict[str, float] = {}
+        self._threads: ThreadPoolExecutor | None = None
+        self._pid = os.getpid()
+
+    def enqueue(self, jobs: Sequence[NewJob], patience: float | None = None) -> list[Enqueued]:
+        """Hand jobs to the broker, in batches. Their order is kept.
+
+        Raises EnqueueFailed, naming the jobs that are done, unknown and unsent, when a batch is not confirmed in time.
+        """
+        self._announce({job.queue for job in jobs})
+        done: list[Enqueued] = []
+        for batch in _batches(jobs):
+            try:
+                done += self.change(lambda stamp, batch=batch: self.broker.enqueue(batch, stamp), patience)  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+            except (BrokerUnavailable, BrokerRefused) as error:
+                raise self._failed(error, jobs, len(done), batch) from error
+        return done
+
+    def change(self, call: Callable[[Stamp], T], patience: float | None = None) -> T:
+        """The answer to a changing call, sent under one stamp until it is answered."""
+        with self._senders.lend() as sender:
+            stamp = sender.stamp()
+            return resend(lambda: call(stamp), self.broker, self.patience if patience is None else patience)
+
+    def read(self, call: Callable[[], T]) -> T:
+        """The answer to a call that changes nothing."""
+        return resend(call, self.broker, self.patience)
+
+    async def threaded(self, call: Callable[[], T]) -> T:
+        """Make a blocking call from a coroutine. If that is cancelled, the call may still take effect."""
+        if self._threads is None or self._pid != os.getpid():
+            self._pid, self._threads = os.getpid(), ThreadPoolExecutor(ASYNC_THREADS, "taskforge-async")
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+    def close(self) -> None:
+        """Let the broker's connections go."""
+        self.watch.close()
+        if self._threads is not None:
+            self._threads.shutdown(wait=False)
+            self._threads = None
+        self.broker.close()
+
+    def _announce(self, queues: set[str]) -> None:
+        now = time.monotonic()
+        fresh = [q for q in queues if now - self._announced.get(q, -ANNOUNCE_EVERY) >= ANNOUNCE_EVERY]
+        if fresh:
+            self.read(lambda: self.broker.announce(fresh))
+            self._announced.update(dict.fromkeys(fresh, now))
+
+    def _failed(
+        self, error: BrokerUnavailable | BrokerRefused, jobs: Sequence[NewJob], done: int, batch: Sequence[NewJob]
+    ) -> BrokerUnavailable | BrokerRefused:
+        if isinstance(error, BrokerRefused) and not done:
+            return error
+        ids = [job.id for job in jobs]
+        unknown = ids[done : done + len(batch)] if isinstance(error, BrokerUnavailable) else []
+        unsent = ids[done + len(unknown) :]
+        what = f"whether these jobs were enqueued is unknown: {_listed(unknown)}. " if unknown else ""
+        return EnqueueFailed(
+            f"{error} {what}Enqueuing the same again under the same ids (job_id=…) is safe.",
+            done=ids[:done],
+            unknown=unknown,
+            unsent=unsent,
+        )
+
+
+def refuse_in_loop(name: str, twin: str) -> None:
+    """Raise WouldBlock, naming the twin to use, if the calling thread runs an event loop."""
+    if in_loop():
+        raise WouldBlock(f"{name} would block the running event loop; use `await …{twin}`")
+
+
+def patience_here(stacklevel: int) -> float | None:
+    """How long a short sync call may take here; warns once per call site inside a running event loop."""
+    if not in_loop():
+        return None
+    warnings.warn(
+        "enqueue() blocks the running event loop for a round trip; use `await …aenqueue(…)`",
+        RuntimeWarning,
+        stacklevel=stacklevel,
+    )
+    return PATIENCE_IN_LOOP
+
+
+def in_loop() -> bool:
+    """Whether the calling thread runs an event loop."""
+    return asyncio._get_running_loop() is not None  # the public twin raises instead, which costs 1 µs a call
+
+
+def _batches(jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:
+    """Slices within the bounds of one call."""
+    start = size = 0
+    for at, job in enumerate(jobs):
+        if at > start and (at - start >= BATCH or size + len(job.body) > BATCH_BYTES):
+            yield jobs[start:at]
+            start, size = at, 0
+        size += len(job.body)
+    if start < len(jobs):
+        yield jobs[start:]
+
+
+def _listed(ids: Sequence[str]) -> str:
+    shown = ", ".join(ids[:10])
+    return f"{shown} and {len(ids) - 10} more" if len(ids) > 10 else shown

@@ -1,0 +1,182 @@
+"""Run: one run of a job, as the worker keeps it and as the task sees it through `current_job()`."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import ParamSpec, Protocol, TypeVar
+
+from taskforge.brokers.protocol import BATCH, BATCH_BYTES
+from taskforge.errors import AppError, StopRequested
+from taskforge.handle import JobHandle
+from taskforge.job import Delivery, NewJob
+from taskforge.options import RunOptions
+from taskforge.task import AnyTask, Args, Call
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class StopCause(StrEnum):
+    """Why a run is asked to stop."""
+
+    CANCEL = "cancel"
+    TIMEOUT = "timeout"
+    SHUTDOWN = "shutdown"
+    LOST = "lost"
+
+
+class JobMaker(Protocol):
+    """The app, as far as a run needs it: makes jobs without sending them."""
+
+    def new_jobs(self, call: Call[..., object], arguments: Sequence[Args]) -> list[NewJob]: ...
+
+    def job(self, job_id: str, queue: str | None = None) -> JobHandle[object]: ...
+
+
+class Run:
+    """One run. The first half is for the task's code, from any thread it starts; the second half is the worker's.
+
+    `attempt` counts from 1. `deadline` is when the run will be asked to stop, by this machine's clock (None: never).
+    """
+
+    def __init__(
+        self,
+        delivery: Delivery,
+        task: AnyTask,
+        options: RunOptions,
+        args: Sequence[object],
+        kwargs: Mapping[str, object],
+        maker: JobMaker,
+    ) -> None:
+        self.delivery, self.task_object, self.options = delivery, task, options
+        self.args, self.kwargs, self._maker = args, kwargs, maker
+        self._stop = threading.Event()
+        self.cause: StopCause | None = None
+        self.on_stop: Callable[[], None] | None = None
+        self.then: list[NewJob] = []
+        self._then_size = 0
+        self.latest_progress: tuple[float, float | None, str] | None = None
+        self.on_progress: Callable[[], None] | None = None
+        self.started = 0.0
+        self.due = float("inf")
+        self.ended = False
+
+    def __repr__(self) -> str:
+        return f"<Run {self.task} {self.id} attempt {self.attempt}>"
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+        return self.delivery.id
+
+    @property
+    def queue(self) -> str:
+        """The job's queue."""
+        return self.delivery.queue
+
+    @property
+    def task(self) -> str:
+        """The task's name."""
+        return self.task_object.name
+
+    @property
+    def attempt(self) -> int:
+        """Which counted run of the job this is, from 1."""
+        return self.delivery.attempts + 1
+
+    @property
+    def priority(self) -> int:
+        """The priority it was claimed with."""
+        return self.delivery.priority
+
+    @property
+    def enqueued_at(self) -> datetime:
+        """When the job was accepted, by the broker's clock."""
+        return self.delivery.enqueued_at
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What the sender attached to the job, beside its arguments."""
+        return self.options.headers
+
+    @property
+    def deadline(self) -> datetime | None:
+        """When this run times out."""
+        if self.due == float("inf"):
+            return None
+        return datetime.now(UTC) + timedelta(seconds=self.due - time.monotonic())
+
+    @property
+    def should_stop(self) -> bool:
+        """True once the run is asked to stop: cancelled, timed out, shut down, or its lease lost."""
+        return self._stop.is_set()
+
+    def wait_stop(self, timeout: float) -> bool:
+        """Sleep for `timeout` seconds, or until asked to stop; whether it is. A sleep that a shutdown can end."""
+        return self._stop.wait(timeout)
+
+    def raise_if_stopped(self) -> None:
+        """Raise StopRequested if the run is asked to stop; let it pass and the run ends as what it was asked for."""
+        if self._stop.is_set():
+            raise StopRequested(f"the run of {self.task} {self.id} was asked to stop ({self.cause})")
+
+    def progress(self, done: float, total: float | None = None, note: str = "") -> None:
+        """Say how far the run is; kept beside the job for `info()`. Cheap: only the latest of each second travels."""
+        self.latest_progress = (done, total, note[:500])
+        if self.on_progress is not None:
+            self.on_progress()
+
+    def enqueue_on_success(self, call: Call[P, R], *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
+        """Enqueue a job if and only if this run succeeds, in the same step. `call` is a task, or `task.using(…)`.
+
+        The handle's id is certain now, its job exists later. At most 250 jobs and 1 MiB a run.
+        """
+        [job] = self._maker.new_jobs(call, [Args(*args, **kwargs)])
+        self._then_size += len(job.body)
+        if len(self.then) >= BATCH or self._then_size > BATCH_BYTES:
+            raise AppError(
+                f"a run may enqueue at most {BATCH} jobs and {BATCH_BYTES} bytes on success; "
+                "let one of them enqueue the rest"
+            )
+        self.then.append(job)
+        return self._maker.job(job.id, job.queue)  # type: ignore[return-value]  # R is the task's
+
+    # The worker's side.
+
+    def begin(self, now: float) -> None:
+        """The run starts: its time counts from here."""
+        self.started = now
+        if self.options.timeout is not None:
+            self.due = now + self.options.timeout.total_seconds()
+
+    def request_stop(self, cause: StopCause) -> None:
+        """Ask the run to stop. The first cause stands, but for a lost lease, which settles everything."""
+        if self.cause is None or cause is StopCause.LOST:
+            self.cause = cause
+        self._stop.set()
+        if self.on_stop is not None:
+            self.on_stop()
+
+
+_run: ContextVar[Run] = ContextVar("taskforge_run")
+
+
+def current_job() -> Run:
+    """The run that the calling code is part of. Raises AppError outside of one.
+
+    Threads that a task starts do not see it by themselves: pass it on.
+    """
+    run = _run.get(None)
+    if run is None:
+        raise AppError("current_job() was called outside a run: only a task called by a worker has one")
+    return run
+
+
+def set_current_job(run: Run) -> None:
+    """Make this the current run of the calling thread's, or coroutine's, context."""
+    _run.set(run)

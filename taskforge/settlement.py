@@ -1,0 +1,66 @@
+"""How a delivery is settled: what the runner tells the broker, one value per way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from taskforge.job import Delivery, NewJob
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """The job succeeded.
+
+    With a `result` the record is kept for `keep_result`, without one for `keep`. `then` are the jobs the run asked to
+    enqueue on success: they exist if and only if this ack is accepted. `took` is how long the run lasted.
+    """
+
+    delivery: Delivery
+    keep: timedelta
+    took: timedelta
+    result: bytes | None = None
+    keep_result: timedelta = timedelta(0)
+    then: tuple[NewJob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Requeue:
+    """The job shall run again.
+
+    `delay` None hands it back to the very place it was claimed from; zero puts it last among the ready ones of its
+    priority; more makes it delayed. `counts` spends an attempt: a retry does, a snooze or a hand-back does not. A job
+    that was asked to stop ends as cancelled instead (reason `requested`), and is then kept for `keep`.
+    """
+
+    delivery: Delivery
+    delay: timedelta | None
+    counts: bool
+    keep: timedelta
+    error: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bury:
+    """The job is dead, for `reason`; it is kept among the dead letters for `keep`. `counts` as for Requeue."""
+
+    delivery: Delivery
+    reason: str
+    keep: timedelta
+    took: timedelta
+    counts: bool = True
+    error: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """The run ended as cancelled, for `reason` (requested, discarded); the record is kept for `keep`."""
+
+    delivery: Delivery
+    reason: str
+    keep: timedelta
+    took: timedelta
+    error: bytes | None = None
+
+
+Settlement = Ack | Requeue | Bury | Cancel

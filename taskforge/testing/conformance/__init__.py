@@ -1,0 +1,41 @@
+"""The specification of a broker as tests.
+
+Subclass `BrokerConformance` in a test module, say how to open your broker and what its storage holds, and pytest runs
+every promise of `taskforge.brokers.protocol` against it:
+
+    class TestMine(BrokerConformance):
+        @pytest.fixture(autouse=True)
+        def storage(self, tmp_path):
+            self.path = tmp_path / "jobs"
+
+        def open(self, settings):
+            return MyBroker(self.path, settings)
+
+        def leftovers(self, broker):
+            return [name for name in broker.files() if name not in {"version"}]
+
+Your `conftest.py` should say `pytest.register_assert_rewrite("taskforge.testing.conformance")`, so that a promise that
+is not kept shows the values it was about.
+"""
+
+from __future__ import annotations
+
+from taskforge.testing.conformance.bells import Bells
+from taskforge.testing.conformance.claiming import Claiming
+from taskforge.testing.conformance.ends import Ends
+from taskforge.testing.conformance.enqueueing import Enqueueing
+from taskforge.testing.conformance.fencing import Fencing
+from taskforge.testing.conformance.mending import Mending
+from taskforge.testing.conformance.numbers import Numbers
+from taskforge.testing.conformance.passing import Passing
+from taskforge.testing.conformance.reading import Reading
+from taskforge.testing.conformance.retention import Keeping
+from taskforge.testing.conformance.settling import Settling
+
+__all__ = ["BrokerConformance"]
+
+
+class BrokerConformance(
+    Enqueueing, Claiming, Settling, Fencing, Passing, Keeping, Numbers, Reading, Mending, Bells, Ends
+):
+    """Every promise of the broker protocol."""

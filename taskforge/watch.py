@@ -1,0 +1,142 @@
+"""Waits for jobs to end: one listening thread in a process, any number of waiting callers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+
+from taskforge.brokers.protocol import LOOK_EVERY, Broker, Waiter
+from taskforge.brokers.resend import resend
+from taskforge.errors import BrokerError
+from taskforge.job import JobRecord
+
+logger = logging.getLogger("taskforge.watch")
+
+#: The listening thread ends after this many seconds without a caller.
+LINGER = 5.0
+
+
+class EndWatch:
+    """Tells callers when their job has ended.
+
+    Being told is the speed; reading again every LOOK_EVERY seconds, here in the caller, is the guarantee.
+    """
+
+    def __init__(self, broker: Broker, patience: float) -> None:
+        self._broker, self._patience = broker, patience
+        self._start_anew()
+
+    def _start_anew(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._waiting: dict[str, list[Callable[[], None]]] = {}
+        self._waiter: Waiter | None = None
+        self._thread: threading.Thread | None = None
+
+    def records(self, queue: str | None, job_id: str, timeout: float | None) -> list[JobRecord]:
+        """The job's records once every one has ended; what they are by then, after `timeout` seconds (None: no
+        limit).
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        told = threading.Event()
+        self._add(job_id, told.set)
+        try:
+            while True:
+                records = self._look(queue, job_id)
+                rest = _rest(deadline)
+                if all(r.state.ended for r in records) or rest <= 0:
+                    return records
+                told.wait(min(rest, LOOK_EVERY))
+                told.clear()
+        finally:
+            self._drop(job_id, told.set)
+
+    async def arecords(self, queue: str | None, job_id: str, timeout: float | None) -> list[JobRecord]:
+        """The same, without blocking the loop."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        loop = asyncio.get_running_loop()
+        told = asyncio.Event()
+
+        def tell() -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(told.set)
+
+        self._add(job_id, tell)
+        try:
+            while True:
+                records = await loop.run_in_executor(None, self._look, queue, job_id)
+                rest = _rest(deadline)
+                if all(r.state.ended for r in records) or rest <= 0:
+                    return records
+                try:
+                    await asyncio.wait_for(told.wait(), min(rest, LOOK_EVERY))
+                except TimeoutError:
+                    continue
+                finally:
+                    told.clear()
+        finally:
+            self._drop(job_id, tell)
+
+    def close(self) -> None:
+        """Stop listening; callers go on by reading alone."""
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and self._pid == os.getpid():
+            waiter.close()
+
+    def _look(self, queue: str | None, job_id: str) -> list[JobRecord]:
+        waiter = self._listening()
+        return resend(lambda: waiter.watch(queue, job_id), self._broker, self._patience)
+
+    def _add(self, job_id: str, tell: Callable[[], None]) -> None:
+        if self._pid != os.getpid():
+            self._start_anew()
+        with self._lock:
+            self._waiting.setdefault(job_id, []).append(tell)
+
+    def _drop(self, job_id: str, tell: Callable[[], None]) -> None:
+        with self._lock:
+            tells = self._waiting.get(job_id, [])
+            if tell in tells:
+                tells.remove(tell)
+            if not tells:
+                self._waiting.pop(job_id, None)
+
+    def _listening(self) -> Waiter:
+        """The waiter, with a thread that listens to it."""
+        with self._lock:
+            if self._waiter is None:
+                self._waiter = self._broker.waiter()
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(
+                    target=self._listen, args=(self._waiter,), name="taskforge-watch", daemon=True
+                )
+                self._thread.start()
+            return self._waiter
+
+    def _listen(self, waiter: Waiter) -> None:
+        idle_since = time.monotonic()
+        while waiter is self._waiter:
+            try:
+                ended = waiter.listen(LOOK_EVERY)
+            except BrokerError as error:
+                # The callers read again by themselves; hurrying would only hammer a broker that is away.
+                logger.debug("watch_interrupted", extra={"error": str(error)})
+                threading.Event().wait(LOOK_EVERY / 4)
+                continue
+            with self._lock:
+                tells = [tell for job_id in ended for tell in self._waiting.get(job_id, ())]
+                if self._waiting:
+                    idle_since = time.monotonic()
+                elif time.monotonic() - idle_since > LINGER:
+                    self._waiter = self._thread = None
+            for tell in tells:
+                tell()
+        waiter.close()
+
+
+def _rest(deadline: float | None) -> float:
+    return float("inf") if deadline is None else deadline - time.monotonic()

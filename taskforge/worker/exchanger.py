@@ -1,0 +1,198 @@
+"""The loop that talks to the broker: settles what has ended, claims into what is free, sleeps when there is nothing."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+
+from taskforge.brokers.protocol import BATCH, LOOK_EVERY, Broker, Demand, Exchange
+from taskforge.brokers.resend import reach
+from taskforge.brokers.stamp import Sender, Stamp
+from taskforge.errors import BrokerError, BrokerRefused, BrokerUnavailable
+from taskforge.outcome import HandedBack, Outcome
+from taskforge.run import Run
+from taskforge.settlement import Settlement
+from taskforge.signals import emit
+from taskforge.worker.executors import LoopExecutor, ThreadExecutor
+from taskforge.worker.runner import App, Runner
+from taskforge.worker.slots import Slots
+
+logger = logging.getLogger("taskforge.worker")
+
+Ended = tuple[Run | None, Settlement]
+
+
+class Exchanger:
+    """1. Gather what has ended. 2. Send it, and ask for as much as is free. 3. Hand out what came. 4. Sleep if
+    nothing did.
+
+    Batches grow by themselves: what ends during a round trip leaves with the next. All of it happens in one thread, but
+    for `done`, `nudge`, `drain` and `stop`.
+    """
+
+    def __init__(
+        self, app: App, broker: Broker, runner: Runner, slots: Slots, queues: Sequence[str], burst: bool
+    ) -> None:
+        self.app, self.broker, self.runner, self.slots = app, broker, runner, slots
+        self.queues, self.burst = list(queues), burst
+        self.threads: ThreadExecutor | None = None
+        self.loop: LoopExecutor | None = None
+        self.empty = threading.Event()
+        self.empty.set()
+        self.last_exchange = time.monotonic()
+        self.failure: BaseException | None = None
+        self._sender = Sender()
+        self._ended: deque[Ended] = deque()
+        self._asleep = self._in_broker = False
+        self._woken = threading.Event()
+        self._draining = self._stopping = False
+        self._look_at: float | None = None  # set while listening: nothing to claim until a bell, or until then
+
+    # From other threads.
+
+    def done(self, run: Run, outcome: Outcome) -> None:
+        """A run has ended: judge it, in the thread that ran it, and queue its settlement."""
+        run.ended = True
+        self._ended.append((run, self.runner.judge(run, outcome)))
+        if self._asleep:
+            self.nudge()
+
+    def nudge(self) -> None:
+        """Make the loop look around now."""
+        self._asleep = False
+        if self._in_broker:
+            self.broker.wake()
+        self._woken.set()
+
+    def drain(self) -> None:
+        """Claim nothing more."""
+        self._draining = True
+        self.nudge()
+
+    def stop(self) -> None:
+        """End the loop once everything that has ended is settled."""
+        self._stopping = self._draining = True
+        self.nudge()
+
+    # The loop.
+
+    def run(self) -> None:
+        """Until stopped, or until nothing is left in burst mode. An error that ends it is kept in `failure`."""
+        try:
+            while not (self._stopping and not self._ended):
+                if not self.tick() and self.burst and not self.slots.runs() and not self._ended:
+                    break
+        except BaseException as error:
+            self.failure = error
+            logger.critical("exchanger_failed", exc_info=error)
+        finally:
+            self.empty.set()
+
+    def tick(self) -> bool:
+        """One round; False when there was nothing to do and it slept, or in burst mode would have."""
+        ended = [self._ended.popleft() for _ in range(min(len(self._ended), BATCH))]
+        demand = Demand() if self._draining or self._look_at is not None else self.slots.demand()
+        if not ended and demand.nothing:
+            return self._sleep()
+        reply = self.exchange(demand, ended)
+        claimed = self._hand_out(reply)
+        if demand.nothing:
+            return True
+        if not claimed and not reply.more:
+            due = LOOK_EVERY if reply.next_due is None else reply.next_due.total_seconds()
+            self._look_at = time.monotonic() + min(LOOK_EVERY, max(0.0, due))
+        return bool(claimed or reply.more)
+
+    def exchange(self, demand: Demand, ended: Sequence[Ended]) -> Exchange:
+        """Send one exchange until it is answered, then free the slots of what it settled."""
+        stamp = self._sender.stamp()
+        reply = self._answered(demand, [settlement for _, settlement in ended], stamp)
+        self.last_exchange = time.monotonic()
+        for index, (run, settlement) in enumerate(ended):
+            if run is not None:
+                self.slots.free(run)
+            self.runner.tell(settlement, run, index not in reply.refused)
+        if ended and not self.slots and not self._ended:
+            self.empty.set()
+        return reply
+
+    def _answered(self, demand: Demand, settlements: Sequence[Settlement], stamp: Stamp) -> Exchange:
+        """The answer, however long it takes: a call that may have been applied must not be replaced by another."""
+        lost = False
+        while True:
+            try:
+                reply = self.broker.exchange(demand, settlements, stamp)
+            except (BrokerUnavailable, BrokerRefused) as error:
+                if not lost:
+                    logger.warning("broker_lost", extra={"error": str(error)})
+                    emit(self.app.signals.broker_lost, self.app, error=error)
+                lost = True
+                self._pause(error)
+                continue
+            if lost:
+                logger.warning("broker_back")
+                emit(self.app.signals.broker_back, self.app)
+            return reply
+
+    def _pause(self, error: BrokerError) -> None:
+        """Between two tries: until the broker answers at all, at most LOOK_EVERY seconds; then the stop is looked
+        at.
+        """
+        if self._stopping:
+            raise error  # what is not settled by now goes on with another worker once its lease runs out
+        try:
+            reach(self.broker, LOOK_EVERY)
+        except BrokerError:
+            return
+        if isinstance(error, BrokerRefused):
+            self._woken.wait(LOOK_EVERY / 2)
+
+    def _hand_out(self, reply: Exchange) -> int:
+        """Open each delivery and give it to its executor."""
+        plain: list[Run] = []
+        asynchronous: list[Run] = []
+        for delivery in reply.deliveries:
+            opened = self.runner.open(delivery)
+            if not isinstance(opened, Run):
+                self._ended.append((None, opened))
+            elif not self.slots.take(opened):
+                self._ended.append((None, self.runner.judge(opened, HandedBack())))
+            else:
+                (asynchronous if opened.task_object.is_async else plain).append(opened)
+        if plain or asynchronous:
+            self.empty.clear()
+        if plain and self.threads:
+            self.threads.submit(plain)
+        if asynchronous and self.loop:
+            self.loop.submit(asynchronous)
+        return len(reply.deliveries)
+
+    def _sleep(self) -> bool:
+        """Until a run ends, a bell rings, or it is time to look by itself."""
+        if self.burst and self._look_at is not None and not self.slots.runs():
+            return False
+        self._woken.clear()
+        self._asleep = True
+        if self._ended or (self._stopping and not self._ended):
+            self._asleep = False
+            return True
+        if self._look_at is None or self._draining:
+            self._woken.wait(LOOK_EVERY)
+        else:
+            self._listen(self._look_at - time.monotonic())
+        self._asleep = False
+        return True
+
+    def _listen(self, timeout: float) -> None:
+        """Wait in the broker. A bell, or the time, ends the listening; a wake-up of our own only interrupts it."""
+        self._in_broker = True
+        try:
+            if self.broker.wait(self.queues, max(0.0, timeout)):
+                self._look_at = None
+        except BrokerError:
+            self._look_at = None  # the next exchange tells what is wrong, and waits
+        finally:
+            self._in_broker = False

@@ -1,0 +1,118 @@
+"""Where functions run: threads for plain ones, one event loop for `async def`."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, ExitStack, suppress
+from functools import partial
+from queue import SimpleQueue
+from typing import TypeVar
+
+from taskforge.outcome import Outcome
+from taskforge.run import Run
+from taskforge.worker.runner import Runner
+
+T = TypeVar("T")
+#: What an executor says when a run has ended.
+Done = Callable[[Run, Outcome], None]
+
+
+class ThreadExecutor:
+    """A fixed number of threads. They are daemons: a task that never ends must not keep the process alive."""
+
+    def __init__(self, threads: int, runner: Runner, loop: LoopExecutor, done: Done) -> None:
+        self._runner, self._loop, self._done = runner, loop, done
+        self._runs: SimpleQueue[Run | None] = SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"taskforge-run-{n}", daemon=True) for n in range(threads)
+        ]
+
+    def start(self) -> None:
+        """Start the threads."""
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, runs: Sequence[Run]) -> None:
+        """Run these, each in the next free thread."""
+        for run in runs:
+            self._runs.put(run)
+
+    def stop(self, timeout: float) -> None:
+        """Let the threads end; they finish what they run."""
+        for _ in self._threads:
+            self._runs.put(None)
+        for thread in self._threads:
+            thread.join(timeout)
+
+    def _work(self) -> None:
+        while (run := self._runs.get()) is not None:
+            self._done(run, self._runner.call(run, self._enter_async))
+
+    def _enter_async(self, stack: ExitStack, manager: AbstractAsyncContextManager[object]) -> None:
+        """Enter an async wrapper around a plain function: on the loop, while this thread waits."""
+        self._loop.wait_for(manager.__aenter__())
+        stack.push(lambda kind, error, trace: self._loop.wait_for(manager.__aexit__(kind, error, trace)))
+
+
+class LoopExecutor:
+    """One event loop in a thread of its own; a task per run."""
+
+    def __init__(self, runner: Runner, done: Done) -> None:
+        self._runner, self._done = runner, done
+        self._loop = asyncio.new_event_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._thread = threading.Thread(target=self._serve, name="taskforge-loop", daemon=True)
+
+    def start(self) -> None:
+        """Start the loop."""
+        self._thread.start()
+
+    def submit(self, runs: Sequence[Run]) -> None:
+        """Run all of these, side by side."""
+        if runs:
+            self._loop.call_soon_threadsafe(self._begin, tuple(runs))
+
+    def wait_for(self, coroutine: Coroutine[object, object, T]) -> T:
+        """Run a coroutine on the loop and wait for it, from another thread."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    def stop(self, timeout: float) -> None:
+        """Cancel what still runs and end the loop."""
+        with suppress(RuntimeError):  # it is closed already
+            self._loop.call_soon_threadsafe(self._finish)
+        self._thread.join(timeout)
+
+    def _begin(self, runs: Sequence[Run]) -> None:
+        for run in runs:
+            task = self._loop.create_task(self._work(run), name=f"{run.task} {run.id}")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            run.on_stop = partial(self._cancel, task)
+            if run.should_stop:
+                task.cancel()
+
+    def _cancel(self, task: asyncio.Task[None]) -> None:
+        with suppress(RuntimeError):  # the loop is closed: there is nothing left to cancel
+            self._loop.call_soon_threadsafe(task.cancel)
+
+    async def _work(self, run: Run) -> None:
+        self._done(run, await self._runner.acall(run))
+
+    def _finish(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        self._loop.stop()
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+            pending = asyncio.all_tasks(self._loop)
+            for task in pending:
+                task.cancel()
+            self._loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        finally:
+            self._loop.close()

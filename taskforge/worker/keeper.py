@@ -1,0 +1,126 @@
+"""The loop that keeps what runs: extends leases, passes on requests to stop, ends runs that take too long."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from taskforge.brokers.protocol import BATCH, Broker
+from taskforge.codec import Codec
+from taskforge.errors import BrokerError
+from taskforge.handle import pack_progress
+from taskforge.run import Run, StopCause
+from taskforge.settings import Settings
+from taskforge.worker.slots import Slots
+
+logger = logging.getLogger("taskforge.worker")
+
+#: Beats per lease: three may be missed.
+BEATS = 4
+#: After a beat that the broker did not answer, the next one comes this soon (seconds).
+HURRY = 1.0
+#: Progress travels at most this often (seconds).
+REPORT_EVERY = 1.0
+#: Time between two rounds (seconds): how late a timeout may be noticed.
+PACE = 0.25
+#: How often (seconds) a worker repeats that its queues exist.
+ANNOUNCE_EVERY = 60.0
+
+
+class Keeper:
+    """Runs on a thread of its own, never a task's: a busy task cannot keep its own lease from being extended."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        codec: Codec,
+        settings: Settings,
+        slots: Slots,
+        queues: Sequence[str],
+        overstayed: Callable[[Run], None],
+    ) -> None:
+        self.broker, self.codec, self.slots, self.queues, self.overstayed = broker, codec, slots, queues, overstayed
+        self.beat = settings.lease.total_seconds() / BEATS
+        self.stop_grace = settings.stop_grace.total_seconds()
+        self._next_beat = 0.0
+        self._next_report = 0.0
+        self._next_announcement = 0.0
+        self._stop = threading.Event()
+        self._asked: dict[Run, float] = {}
+
+    def run(self) -> None:
+        """Until stopped."""
+        while not self._stop.wait(min(PACE, self.beat / 2)):
+            self.tick(time.monotonic())
+
+    def stop(self) -> None:
+        """End the loop."""
+        self._stop.set()
+
+    def tick(self, now: float) -> None:
+        """One round at this moment (monotonic seconds)."""
+        if now >= self._next_announcement:
+            self._next_announcement = now + ANNOUNCE_EVERY
+            self.tend()
+        runs = self.slots.runs()
+        self._asked = {run: at for run, at in self._asked.items() if run in runs}
+        if not runs:
+            self._next_beat = now + self.beat
+            return
+        if now >= self._next_beat:
+            self._next_beat = now + (self.beat if self.extend(runs) else min(HURRY, self.beat))
+        if now >= self._next_report:
+            self._next_report = now + REPORT_EVERY
+            self.report(runs)
+        for run in runs:
+            if now >= run.due and not run.ended:
+                self._time_out(run, now)
+
+    def tend(self) -> None:
+        """What a queue needs now and then, off the hot path."""
+        try:
+            self.broker.announce(self.queues)
+        except BrokerError as error:
+            self._next_announcement = 0.0
+            logger.debug("queues_not_announced", extra={"error": str(error)})
+
+    def extend(self, runs: list[Run]) -> bool:
+        """Start the leases anew; False when the broker did not answer."""
+        by_delivery = {(run.queue, run.id, run.delivery.number): run for run in runs}
+        for start in range(0, len(runs), BATCH):
+            try:
+                answer = self.broker.extend([run.delivery for run in runs[start : start + BATCH]])
+            except BrokerError as error:
+                logger.warning("lease_not_extended", extra={"error": str(error), "jobs": len(runs)})
+                return False
+            for cause, deliveries in ((StopCause.LOST, answer.lost), (StopCause.CANCEL, answer.stop)):
+                for delivery in deliveries:
+                    run = by_delivery.get((delivery.queue, delivery.id, delivery.number))
+                    if run is not None and not run.ended and run.cause is not cause:
+                        logger.warning("run_asked_to_stop", extra={"job": run.id, "task": run.task, "cause": cause})
+                        run.request_stop(cause)
+        return True
+
+    def report(self, runs: list[Run]) -> None:
+        """Send the latest progress of each run that made some."""
+        for run in runs:
+            latest = run.latest_progress
+            if latest is None:
+                continue
+            run.latest_progress = None
+            try:
+                self.broker.report(run.delivery, pack_progress(self.codec, *latest))
+            except BrokerError as error:
+                logger.debug("progress_not_reported", extra={"error": str(error), "job": run.id})
+                return
+
+    def _time_out(self, run: Run, now: float) -> None:
+        """Ask it to stop, once; past the grace, say that it overstays."""
+        asked = self._asked.setdefault(run, now)
+        if asked == now:
+            logger.warning("run_timed_out", extra={"job": run.id, "task": run.task})
+            run.request_stop(StopCause.TIMEOUT)
+        elif now - asked > self.stop_grace:
+            self.overstayed(run)

@@ -1,0 +1,272 @@
+"""One delivery, step by step, and every decision about its fate."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack, ExitStack
+from datetime import UTC, datetime, timedelta
+from typing import Protocol, cast
+
+from taskforge.around import Arounds
+from taskforge.codec import Codec, Envelope
+from taskforge.errors import DecodeError, PayloadError, StopRequested, UnknownTask, UnknownVersion
+from taskforge.failure import ErrorText, lineage
+from taskforge.handle import pack_error
+from taskforge.job import Delivery
+from taskforge.options import RunOptions, resolve
+from taskforge.outcome import (
+    Cancelled,
+    Dropped,
+    Failed,
+    GivenUp,
+    HandedBack,
+    Outcome,
+    Postponed,
+    RunTimeout,
+    Succeeded,
+    outcome_of,
+)
+from taskforge.registry import Registry
+from taskforge.retry import Retry, RetryRule
+from taskforge.run import JobMaker, Run, StopCause, set_current_job
+from taskforge.settings import Settings
+from taskforge.settlement import Ack, Bury, Cancel, Requeue, Settlement
+from taskforge.signals import Signals, emit
+from taskforge.submission import PARTIAL, Resolver
+from taskforge.task import AnyTask
+
+logger = logging.getLogger("taskforge.worker")
+
+#: A job that this worker cannot run yet waits half its age again, within these bounds (seconds).
+PARK_FIRST, PARK_LONGEST = 1.0, 300.0
+
+
+class App(JobMaker, Resolver, Protocol):
+    """The app, as far as the runner needs it."""
+
+    settings: Settings
+    codec: Codec
+    tasks: Registry
+    signals: Signals
+    arounds: Arounds
+
+
+class Runner:
+    """Opens deliveries, runs them, and judges how they ended."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+
+    # Opening: from bytes to a run, or to what becomes of a job that cannot be run.
+
+    def open(self, delivery: Delivery) -> Run | Settlement:
+        """The run of this delivery; a settlement when it must not, or cannot, be run here."""
+        if delivery.crashes >= self.app.settings.max_crashes:
+            return self._bury(delivery, "crashed", None, counts=False)
+        try:
+            envelope = self.app.codec.read_body(delivery.body)
+            task = self.app.tasks[envelope.task]
+            options = self._options(task, delivery.queue, envelope)
+        except (UnknownVersion, UnknownTask) as error:
+            return self._park(delivery, error)
+        except (PayloadError, ValueError) as error:
+            return self._bury(delivery, "undecodable", error, counts=False)
+        try:
+            args, kwargs = self.app.codec.read_arguments(envelope.arguments, task.types)
+            task.bind(args, kwargs)
+        except DecodeError as error:
+            return self._bury(delivery, "undecodable", error, counts=False)
+        except TypeError as error:
+            return self._bury(delivery, "arguments", error, counts=False)
+        return Run(delivery, task, options, args, kwargs, self.app)
+
+    def _options(self, task: AnyTask, queue: str, envelope: Envelope) -> RunOptions:
+        """The options in the body; for a job of a sender that did not know the task, over those of its declaration."""
+        plain = dict(envelope.options)
+        if not plain.pop(PARTIAL, False):
+            return RunOptions().overridden(plain)
+        declared = resolve(queue, self.app.settings, *self.app.levels(task, queue, {}))
+        return RunOptions.of(declared).overridden(plain)
+
+    def _park(self, delivery: Delivery, error: UnknownTask | UnknownVersion) -> Settlement:
+        """Leave it to a worker that knows better; dead when none came in time."""
+        age = _age(delivery)
+        if age > self.app.settings.unknown_task_age:
+            return self._bury(
+                delivery, "unknown_task" if isinstance(error, UnknownTask) else "unknown_version", error, counts=False
+            )
+        seconds = min(PARK_LONGEST, max(PARK_FIRST, age.total_seconds() / 2))
+        logger.warning("job_parked", extra={"job": delivery.id, "queue": delivery.queue, "why": str(error)})
+        keep = self.app.settings.finished_age
+        return Requeue(delivery, timedelta(seconds=seconds), False, keep, self._error(delivery, error))
+
+    # Running: the same steps for both kinds of function, but for the call itself.
+
+    def call(self, run: Run, enter_async: Callable[[ExitStack, AbstractAsyncContextManager[object]], None]) -> Outcome:
+        """Run a plain function in the calling thread. Never raises: however it ends is an outcome."""
+        try:
+            self._begin(run)
+            with ExitStack() as stack:
+                for factory in self.app.arounds.job:
+                    manager = factory(run)
+                    if isinstance(manager, AbstractAsyncContextManager):
+                        enter_async(stack, manager)
+                    else:
+                        stack.enter_context(cast("AbstractContextManager[object]", manager))
+                return Succeeded(run.task_object.function(*run.args, **run.kwargs))
+            return Succeeded(None)  # a wrapper swallowed the error, and so chose success
+        except BaseException as error:
+            return self._outcome(run, error)
+
+    async def acall(self, run: Run) -> Outcome:
+        """Run an `async def` function on the running loop. Never raises."""
+        try:
+            self._begin(run)
+            async with AsyncExitStack() as stack:
+                for factory in self.app.arounds.job:
+                    manager = factory(run)
+                    if isinstance(manager, AbstractAsyncContextManager):
+                        await stack.enter_async_context(manager)
+                    else:
+                        stack.enter_context(cast("AbstractContextManager[object]", manager))
+                coroutine = run.task_object.function(*run.args, **run.kwargs)
+                return Succeeded(await coroutine)  # type: ignore[misc]  # Task.is_async said so
+            return Succeeded(None)  # a wrapper swallowed the error, and so chose success
+        except BaseException as error:
+            return self._outcome(run, error)
+
+    def _begin(self, run: Run) -> None:
+        run.begin(time.monotonic())
+        set_current_job(run)
+        emit(self.app.signals.job_started, self.app, run=run)
+
+    def _outcome(self, run: Run, error: BaseException) -> Outcome:
+        """What the error means. A run that let the request to stop pass ends as what it was asked for."""
+        obeyed = isinstance(error, StopRequested) or type(error).__name__ == "CancelledError"
+        if not (obeyed and run.cause):
+            return outcome_of(error)
+        match run.cause:
+            case StopCause.CANCEL:
+                return outcome_of(Cancelled("it was asked to stop"))
+            case StopCause.TIMEOUT:
+                return outcome_of(self.timed_out(run))
+            case StopCause.SHUTDOWN | StopCause.LOST:
+                return HandedBack()
+
+    def timed_out(self, run: Run) -> RunTimeout:
+        """The error of a run that took too long."""
+        limit = run.options.timeout.total_seconds() if run.options.timeout else 0.0
+        return RunTimeout(f"{run.task} took longer than its timeout of {limit:g} s")
+
+    # Judging: from an outcome to what the broker is told.
+
+    def judge(self, run: Run, outcome: Outcome) -> Settlement:
+        """What becomes of the job."""
+        delivery, options = run.delivery, run.options
+        match outcome:
+            case Succeeded(value):
+                return self._ack(run, value)
+            case HandedBack():
+                return Requeue(delivery, None, False, options.keep)
+            case Dropped(reason, error):
+                blob = self._error(delivery, error) if error else None
+                return Cancel(delivery, reason, options.keep, _took(run), blob)
+            case GivenUp(error, reason):
+                return self._bury(delivery, reason, error, took=_took(run))
+            case Postponed(delay, counts, error):
+                return self._postpone(run, delay, counts, error)
+            case Failed(error, reason):
+                return self._retry_or_bury(run, error, reason)
+
+    def _ack(self, run: Run, value: object) -> Settlement:
+        options, result = run.options, None
+        if options.keep_result is not None:
+            try:
+                result = self.app.codec.result(run.task, value, run.task_object.types)
+            except PayloadError as error:
+                # Running it again would end the same way, after all its work and side effects.
+                return self._bury(run.delivery, "result", error, took=_took(run))
+        keep_result = options.keep_result or timedelta(0)
+        return Ack(run.delivery, options.keep, _took(run), result, keep_result, tuple(run.then))
+
+    def _retry_or_bury(self, run: Run, error: BaseException, reason: str) -> Settlement:
+        rule, age = run.options.retry, _age(run.delivery)
+        try:
+            delay = rule.next_delay(run.attempt, lineage(error), error, age, self._own_backoff(run))
+        except Exception:
+            logger.exception("backoff_failed", extra={"job": run.id, "task": run.task})
+            delay = rule.next_delay(run.attempt, lineage(error), error, age)
+        if delay is None:
+            return self._bury(run.delivery, reason, error, took=_took(run))
+        blob = self._error(run.delivery, error)
+        return Requeue(run.delivery, timedelta(seconds=delay), True, run.options.keep, blob)
+
+    def _own_backoff(self, run: Run) -> Callable[[int, BaseException], float | None] | None:
+        """The callable backoff of the task's declaration, unless this job was given another retry."""
+        declared = run.task_object.options.get("retry")
+        if not isinstance(declared, Retry) or declared.travels or RetryRule.of(declared) != run.options.retry:
+            return None
+        return declared.backoff
+
+    def _postpone(self, run: Run, delay: timedelta, counts: bool, error: BaseException) -> Settlement:
+        rule = run.options.retry
+        late = rule.within is not None and (_age(run.delivery) + delay).total_seconds() > rule.within
+        if counts and (run.attempt >= rule.attempts or late):
+            return self._bury(run.delivery, "error", error, took=_took(run))
+        blob = self._error(run.delivery, error) if counts else None
+        return Requeue(run.delivery, delay, counts, run.options.keep, blob)
+
+    def _bury(
+        self,
+        delivery: Delivery,
+        reason: str,
+        error: BaseException | None,
+        *,
+        counts: bool = True,
+        took: timedelta = timedelta(0),
+    ) -> Bury:
+        blob = self._error(delivery, error) if error else None
+        return Bury(delivery, reason, self.app.settings.dead_age, took, counts, blob)
+
+    def _error(self, delivery: Delivery, error: BaseException) -> bytes:
+        text = ErrorText.of(error)
+        attempt, now = delivery.attempts + 1, datetime.now(UTC)
+        return pack_error(self.app.codec, attempt, now, text.type, text.message, text.traceback)
+
+    # Telling: after the broker has accepted, or refused, a settlement.
+
+    def tell(self, settlement: Settlement, run: Run | None, accepted: bool) -> None:
+        """Say what happened, to the signals and the log. `run` is None for a delivery that was never run."""
+        signals, delivery = self.app.signals, settlement.delivery
+        facts = {"job": delivery.id, "queue": delivery.queue, "task": run.task if run else None}
+        told: dict[str, object] = {"delivery": delivery, "run": run}
+        if not accepted:
+            logger.warning("settlement_refused", extra=facts)
+            emit(signals.lease_lost, self.app, **told)
+            return
+        match settlement:
+            case Ack(took=took):
+                emit(signals.job_succeeded, self.app, **told, took=took)
+            case Requeue(delay=None):
+                emit(signals.job_handed_back, self.app, **told)
+            case Requeue(delay=timedelta() as delay, counts=True, error=error):
+                logger.info("job_retried", extra={**facts, "delay": delay.total_seconds()})
+                emit(signals.job_retried, self.app, **told, delay=delay, error=error)
+            case Requeue(delay=delay):
+                emit(signals.job_snoozed, self.app, **told, delay=delay)
+            case Bury(reason=reason, error=error):
+                logger.error("job_buried", extra={**facts, "reason": reason})
+                emit(signals.job_buried, self.app, **told, reason=reason, error=error)
+            case Cancel(reason=reason):
+                emit(signals.job_cancelled, self.app, **told, reason=reason)
+
+
+def _age(delivery: Delivery) -> timedelta:
+    """Since the job was enqueued. Both clocks matter only to seconds here."""
+    return max(timedelta(0), datetime.now(UTC) - delivery.enqueued_at)
+
+
+def _took(run: Run) -> timedelta:
+    return timedelta(seconds=time.monotonic() - run.started)

@@ -1,0 +1,206 @@
+"""Worker: builds the parts of one process, and takes them through start, drain and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, ExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING, cast
+
+from taskforge.errors import SettingsError
+from taskforge.outcome import Failed, HandedBack
+from taskforge.run import Run, StopCause
+from taskforge.signals import emit
+from taskforge.worker.exchanger import Exchanger
+from taskforge.worker.executors import LoopExecutor, ThreadExecutor
+from taskforge.worker.keeper import Keeper
+from taskforge.worker.runner import Runner
+from taskforge.worker.slots import Slots
+
+if TYPE_CHECKING:
+    from taskforge.app import Taskforge
+
+logger = logging.getLogger("taskforge.worker")
+
+#: At a hurried stop, runs that can end at once get this long (seconds).
+HURRIED_GRACE = 0.5
+#: The last exchange of a worker may take this long (seconds); then leases do the rest.
+LAST_EXCHANGE = 10.0
+
+
+class Worker:
+    """Runs jobs in this process: `with app.worker(threads=8): …`, or `async with`.
+
+    `queues` are served in this order, by default all that the app knows. `threads` and `slots` default to the settings.
+    With `burst` it ends by itself when no job of its queues is ready and none is running here; delayed jobs are left.
+    Leaving the `with` claims nothing more, gives running jobs `grace` to finish, asks the others to stop, and waits
+    for those that do not: a thread cannot be ended safely, and its lease is kept as long.
+    """
+
+    def __init__(
+        self,
+        app: Taskforge,
+        *,
+        queues: Sequence[str] = (),
+        threads: int | None = None,
+        slots: int | None = None,
+        burst: bool = False,
+    ) -> None:
+        app.load()
+        self.app, self.settings, self.burst = app, app.settings, burst
+        self.queues = list(dict.fromkeys(queues)) or app.queue_names()
+        sizes = (_positive("threads", threads, self.settings.threads), _positive("slots", slots, self.settings.slots))
+        runner = Runner(app)
+        self.slots = Slots(sizes, self.queues, self._kinds)
+        self.exchanger = Exchanger(app, app.broker, runner, self.slots, self.queues, burst)
+        self.loop = LoopExecutor(runner, self.exchanger.done)
+        self.threads = ThreadExecutor(sizes[0], runner, self.loop, self.exchanger.done)
+        self.exchanger.threads, self.exchanger.loop = self.threads, self.loop
+        self.keeper = Keeper(app.broker, app.codec, self.settings, self.slots, self.queues, self._overstayed)
+        self.runner = runner
+        self.overstaying: set[Run] = set()
+        self.ending = threading.Event()
+        self.hurry = threading.Event()
+        self._loops = [
+            threading.Thread(target=self._exchange, name="taskforge-exchanger", daemon=True),
+            threading.Thread(target=self.keeper.run, name="taskforge-keeper", daemon=True),
+        ]
+        self._wrapped = ExitStack()
+
+    @property
+    def healthy(self) -> bool:
+        """False once a run overstays its timeout, or the loop that talks to the broker has failed."""
+        return not self.overstaying and self.exchanger.failure is None
+
+    def start(self) -> None:
+        """Enter what is wrapped around workers, then begin to claim. Raises what a wrapper raises."""
+        self.app.broker.open()
+        self.loop.start()
+        try:
+            self._enter_wrappers()
+        except BaseException:
+            self.loop.stop(HURRIED_GRACE)
+            raise
+        self.threads.start()
+        for loop in self._loops:
+            loop.start()
+        logger.info("worker_started", extra={"queues": self.queues, "threads": self.slots.sizes[0]})
+        emit(self.app.signals.worker_started, self.app, worker=self)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Until it should end (asked to, done in burst mode, failed, or a run overstays); False after `timeout`
+        seconds.
+        """
+        return self.ending.wait(timeout)
+
+    def stop(self, *, kill: bool = False) -> list[Run]:
+        """Drain, hand back, let go; the runs that would not end.
+
+        With `kill` those are settled as well, which is only right if the process ends at once; else they are waited
+        for.
+        """
+        self.ending.set()
+        self.exchanger.drain()
+        logger.info("worker_draining", extra={"running": len(self.slots)})
+        emit(self.app.signals.worker_draining, self.app, worker=self)
+        self._wait_for_runs(self.settings.grace.total_seconds())
+        for run in self._running():
+            run.request_stop(StopCause.SHUTDOWN)
+        self._wait_for_runs(max(HURRIED_GRACE, self.settings.stop_grace.total_seconds()), hurried=HURRIED_GRACE)
+        left = self._running() + [run for run in self.overstaying if not run.ended]
+        if kill:
+            self._settle_for(left)
+        else:
+            self._wait_for_threads()
+        self._let_go()
+        return left
+
+    def __enter__(self) -> Worker:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Worker:
+        await asyncio.to_thread(self.start)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self.stop)
+
+    # The steps behind.
+
+    def _kinds(self, queue: str) -> list[bool]:
+        """Whether async, for each task whose jobs go to this queue unless a call says otherwise."""
+        return [task.is_async for task in self.app.tasks if self.app.queue_of(task, {}) == queue]
+
+    def _enter_wrappers(self) -> None:
+        for factory in self.app.arounds.worker:
+            manager = factory(self.app)
+            if isinstance(manager, AbstractAsyncContextManager):
+                self.loop.wait_for(manager.__aenter__())
+                self._wrapped.push(lambda *error, manager=manager: self.loop.wait_for(manager.__aexit__(*error)))
+            else:
+                self._wrapped.enter_context(cast("AbstractContextManager[object]", manager))
+
+    def _exchange(self) -> None:
+        self.exchanger.run()
+        self.ending.set()
+
+    def _overstayed(self, run: Run) -> None:
+        """A run ignores its timeout. This process cannot end its thread: it must end itself, or at least say so."""
+        if run in self.overstaying:
+            return
+        self.overstaying.add(run)
+        logger.error("run_overstays", extra={"job": run.id, "task": run.task, "queue": run.queue})
+        self.ending.set()
+
+    def _running(self) -> list[Run]:
+        return [run for run in self.slots.runs() if not run.ended and run not in self.overstaying]
+
+    def _wait_for_runs(self, grace: float, hurried: float = 0.0) -> None:
+        """Until nothing runs but what overstays, or for `grace` seconds; only `hurried` ones once there is a hurry."""
+        start = time.monotonic()
+        while self._running() and self.exchanger.failure is None:
+            limit = hurried if self.hurry.is_set() else grace
+            rest = start + limit - time.monotonic()
+            if rest <= 0:
+                return
+            self.exchanger.empty.wait(min(rest, 0.05))
+
+    def _wait_for_threads(self) -> None:
+        while any(not run.ended for run in self.slots.runs()) and self.exchanger.failure is None:
+            self.exchanger.empty.wait(0.1)
+
+    def _settle_for(self, left: Sequence[Run]) -> None:
+        """End the jobs of runs that are about to be ended with the process."""
+        for run in left:
+            outcome = Failed(self.runner.timed_out(run), "timeout") if run in self.overstaying else HandedBack()
+            self.exchanger.done(run, outcome)
+
+    def _let_go(self) -> None:
+        self.exchanger.stop()
+        self._loops[0].join(LAST_EXCHANGE)
+        self.keeper.stop()
+        self._loops[1].join(LAST_EXCHANGE)
+        self.threads.stop(HURRIED_GRACE)
+        self._wrapped.close()
+        self.loop.stop(HURRIED_GRACE)
+        logger.info("worker_stopped")
+        emit(self.app.signals.worker_stopped, self.app, worker=self)
+
+
+def _positive(name: str, given: int | None, default: int) -> int:
+    number = default if given is None else given
+    if number < 1:
+        raise SettingsError(f"{name} must be at least 1, not {number}")
+    return number

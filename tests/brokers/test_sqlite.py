@@ -1,0 +1,30 @@
+"""The SQLite broker keeps the specification."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from taskforge.brokers.protocol import Broker, BrokerSettings
+from taskforge.brokers.sqlite import SqliteBroker
+from taskforge.testing.conformance import BrokerConformance
+
+#: One row for the layout, one per queue ever used, and in each of these the sender that called last.
+MAY_STAY = {"meta": 1, "queues": 2, "senders": 2}
+
+
+class TestSqlite(BrokerConformance):
+    @pytest.fixture(autouse=True)
+    def storage(self, sqlite_url: str) -> None:
+        self.url = sqlite_url
+
+    def open(self, settings: BrokerSettings) -> Broker:
+        return SqliteBroker(self.url, settings)
+
+    def leftovers(self, broker: Broker) -> list[str]:
+        with closing(sqlite3.connect(self.url.removeprefix("sqlite:///"))) as connection:
+            tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+            rows = {name: connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in tables}
+        return [f"{name}: {count} rows" for name, count in rows.items() if count > MAY_STAY.get(name, 0)]
