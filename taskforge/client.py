@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 from taskforge.brokers.protocol import BATCH, BATCH_BYTES, Broker
@@ -49,7 +50,7 @@ class Client:
         done: list[Enqueued] = []
         for batch in _batches(jobs):
             try:
-                done += self.change(lambda stamp, batch=batch: self.broker.enqueue(batch, stamp), patience)  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+                done += self.change(partial(self.broker.enqueue, batch), patience)
             except (BrokerUnavailable, BrokerRefused) as error:
                 raise self._failed(error, jobs, len(done), batch) from error
         return done

@@ -128,7 +128,7 @@ class JobFailed(JobError):
     def __init__(
         self, job_id: str, reason: str, error_type: str = "", error_message: str = "", traceback: str = ""
     ) -> None:
-        what = f"{error_type}: {error_message}" if error_type else reason
+        what = f"{error_type.removeprefix('builtins.')}: {error_message}"
         super().__init__(f"job {job_id} is dead ({reason}): {what}" if error_type else f"job {job_id} is dead: {what}")
         self.job_id, self.reason = job_id, reason
         self.error_type, self.error_message, self.traceback = error_type, error_message, traceback

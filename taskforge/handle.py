@@ -13,7 +13,6 @@ from taskforge.client import Client, refuse_in_loop
 from taskforge.codec import Codec, Types
 from taskforge.errors import (
     AmbiguousJob,
-    DecodeError,
     JobCancelled,
     JobFailed,
     JobNotFound,
@@ -337,7 +336,7 @@ def _progress(codec: Codec, blob: bytes | None) -> Progress | None:
 def _plain(codec: Codec, blob: bytes) -> object:
     try:
         return codec.read_plain(blob)
-    except DecodeError:
+    except PayloadError:
         return None
 
 

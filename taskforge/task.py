@@ -142,8 +142,8 @@ class Task(Call[P, R_co], Generic[P, R_co, C_co]):
         self.function, self.name, self.aliases, self.options, self.desk = function, name, tuple(aliases), options, desk
         self.is_async = inspect.iscoroutinefunction(inspect.unwrap(function))
         self.signature = inspect.signature(function)
-        self.names = tuple(self.signature.parameters)
-        self._simple = _takes_no_stars(self.signature)
+        self.names = _positional(self.signature)
+        self._plain = len(self.names) == len(self.signature.parameters)
         functools.update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> C_co:
@@ -159,7 +159,7 @@ class Task(Call[P, R_co], Generic[P, R_co, C_co]):
 
     def bind(self, args: Sequence[object], kwargs: Mapping[str, object]) -> None:
         """Raise TypeError, naming the task and its parameters, if the function cannot be called like this."""
-        if self._simple and not kwargs and len(args) == len(self.names):
+        if self._plain and not kwargs and len(args) == len(self.names):
             return
         try:
             self.signature.bind(*args, **kwargs)
@@ -230,10 +230,10 @@ def module_name(function: Callable[..., object]) -> str:
     return ".".join(reversed(parts))
 
 
-def _takes_no_stars(signature: inspect.Signature) -> bool:
-    """Whether as many positional arguments as there are parameters always fit."""
+def _positional(signature: inspect.Signature) -> tuple[str, ...]:
+    """The parameters that positional arguments fill, in order."""
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return all(parameter.kind in positional for parameter in signature.parameters.values())
+    return tuple(name for name, parameter in signature.parameters.items() if parameter.kind in positional)
 
 
 def _local_part(function: object) -> str:

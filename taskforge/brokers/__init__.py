@@ -8,7 +8,7 @@ from taskforge.brokers.protocol import Broker, BrokerSettings
 from taskforge.errors import SettingsError
 from taskforge.settings import nearest
 
-#: scheme → module and class. Loaded when a URL asks for it: a program on SQLite never pays for redis, and the other way.
+#: scheme → module and class, loaded when a URL asks for it: a program on SQLite never pays for redis.
 _BROKERS = {
     "sqlite": ("taskforge.brokers.sqlite", "SqliteBroker"),
     "memory": ("taskforge.brokers.sqlite", "SqliteBroker"),

@@ -72,7 +72,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 pass_session = click.make_pass_decorator(Session, ensure=True)
 
 
-def command(help: str) -> Callable[[F], click.Command]:  # noqa: A002  # click's own word
+def command(help: str) -> Callable[[F], click.Command]:
     """A command of ours: with -A, -h, and the session as its first argument."""
 
     def decorate(function: F) -> click.Command:

@@ -23,7 +23,9 @@ def load_app(path: str) -> Taskforge:
     except ModuleNotFoundError as error:
         if error.name is None or not (module_name == error.name or module_name.startswith(error.name + ".")):
             raise _failed(module_name, error) from error
-        raise AppError(f"there is no module {error.name!r} here ({os.getcwd()}) or installed; check -A {path}") from None
+        raise AppError(
+            f"there is no module {error.name!r} here ({os.getcwd()}) or installed; check -A {path}"
+        ) from None
     except SystemExit as error:
         raise AppError(
             f"importing {module_name!r} ended the program (exit code {error.code}); "

@@ -19,7 +19,9 @@ def _queues(_ctx: click.Context, _param: click.Parameter, value: str | None) -> 
 
 
 @our_command("Run jobs until told to stop: once to finish what runs, twice to hand it back at once.")
-@click.option("-Q", "--queues", callback=_queues, metavar="A,B", help="Queues, in order of service [all the app names].")
+@click.option(
+    "-Q", "--queues", callback=_queues, metavar="A,B", help="Queues, in order of service [all the app names]."
+)
 @click.option("-c", "--threads", type=click.IntRange(1), help="Threads per process, for plain functions [8].")
 @click.option("--slots", type=click.IntRange(1), help="Slots per process for async def tasks [100].")
 @click.option("--processes", type=click.IntRange(1), help="Processes [one per core].")
@@ -52,7 +54,9 @@ def command(
     log_to_stderr(getattr(logging, loglevel.upper()))
     app = session.app
     if app.broker_url.startswith("memory://"):
-        raise SettingsError("memory:// lives inside one process: use `with app.worker():` there, or another broker here")
+        raise SettingsError(
+            "memory:// lives inside one process: use `with app.worker():` there, or another broker here"
+        )
     names = queues or app.queue_names()
     count = 1 if parent_pipe is not None else processes or cores()
     if parent_pipe is None:
@@ -94,5 +98,3 @@ def _banner(session: Session, queues: list[str], processes: int, threads: int | 
     }
     click.echo("\n".join(f"{head:>10}  {text}" for head, text in lines.items()), err=True)
     click.echo(f"\nReady (pid {os.getpid()}). Ctrl-C once to drain, twice to hand back at once.", err=True)
-
-

@@ -143,13 +143,14 @@ def as_base(value: object) -> object:
     """A value of a type that msgpack and the leaves do not know, for msgpack to write, or a Refusal.
 
     An instance of a subclass (a str marked as safe HTML, numpy.float64, a test's fake datetime) travels as one of the
-    class itself if the two are equal; else something would be lost unseen. Containers do not: a defaultdict that arrives as
-    a dict would fail late.
+    class itself if the two are equal; else something would be lost unseen. Containers are refused: a defaultdict that
+    arrived as a dict would fail late.
     """
     for base, plainly in _BASES.items():
         if isinstance(value, base):
             plain = plainly(value)
-            if plain != value and plain == plain:  # NaN equals nothing
+            same = plain == value or plain != plain  # NaN equals nothing
+            if not same:
                 break
             if base not in LEAVES or (isinstance(plain, int) and MIN_INT <= plain <= MAX_INT):
                 return plain

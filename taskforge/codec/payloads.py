@@ -22,6 +22,7 @@ log = logging.getLogger("taskforge.codec")
 VERSION = 1
 
 _NO_TYPES = Types.none()
+_TEXT = frozenset({str})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +64,11 @@ class Codec:
 
     def read_arguments(self, data: bytes, types: Types) -> tuple[list[object], dict[str, object]]:
         """Positional and keyword arguments. Raises DecodeError."""
-        match _read(data, types, MAX_DEPTH + 2, "the arguments"):
-            case [list(args), dict(kwargs)] if _is_keyed_by_text(kwargs):
+        # No `match` here: this is on every job's path, and it would take longer than the unpacking.
+        both = _read(data, types, MAX_DEPTH + 2, "the arguments")
+        if isinstance(both, list) and len(both) == 2:
+            args, kwargs = both
+            if isinstance(args, list) and isinstance(kwargs, dict) and _is_keyed_by_text(kwargs):
                 return args, kwargs
         raise DecodeError("the arguments are not a list and a map of names")
 
@@ -101,10 +105,11 @@ class Codec:
     def read_body(self, body: bytes) -> Envelope:
         """What is in a body, the arguments left packed. Raises DecodeError and UnknownVersion."""
         _check_version(body, "the body")
-        match _read(body, _NO_TYPES, MAX_DEPTH + 2, "the body"):
-            case [_, str(task), bytes(arguments)]:
-                return Envelope(task, arguments)
-            case [_, str(task), bytes(arguments), dict(options), *_] if _is_keyed_by_text(options):
+        parts = _read(body, _NO_TYPES, MAX_DEPTH + 2, "the body")
+        if isinstance(parts, list) and len(parts) >= 3:
+            task, arguments, options = parts[1], parts[2], parts[3] if len(parts) > 3 else {}
+            texts = isinstance(task, str) and isinstance(arguments, bytes)
+            if texts and isinstance(options, dict) and _is_keyed_by_text(options):
                 return Envelope(task, arguments, options)
         raise DecodeError("the body is not a task, its arguments and its options")
 
@@ -176,9 +181,9 @@ def _check_version(data: bytes, what: str) -> None:
 
 def _read_record(data: bytes, types: Types, what: str) -> object:
     _check_version(data, what)
-    match _read(data, types, MAX_DEPTH + 1, what):
-        case [_, value, *_]:
-            return value
+    parts = _read(data, types, MAX_DEPTH + 1, what)
+    if isinstance(parts, list) and len(parts) >= 2:
+        return parts[1]
     raise DecodeError(f"{what} is empty")
 
 
@@ -190,7 +195,7 @@ def _read(data: bytes, types: Types, depth: int, what: str) -> object:
 
 
 def _is_keyed_by_text(whole: dict[object, object]) -> bool:
-    return set(map(type, whole)) <= {str}
+    return _TEXT.issuperset(map(type, whole))
 
 
 @functools.cache  # once per process

@@ -70,7 +70,13 @@ def words(error: Exception) -> str:
 
 def unknown_type(value: object) -> Refusal:
     """For a value of a type that does not travel at all."""
-    return Refusal(f"is a {named(type(value))}, which cannot travel in a job: {_instead(value)}")
+    return Refusal(f"is {a_named(type(value))}, which cannot travel in a job: {_instead(value)}")
+
+
+def a_named(kind: type) -> str:
+    """A class with its article."""
+    name = named(kind)
+    return f"an {name}" if name[0].lower() in "aeiou" else f"a {name}"
 
 
 def named(kind: type) -> str:

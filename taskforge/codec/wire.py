@@ -15,7 +15,7 @@ from msgpack import ExtType, Packer, unpackb
 
 from taskforge.codec.classes import member, member_text, put_together, take_apart, travels_by_name
 from taskforge.codec.leaves import LEAVES, READERS, as_base
-from taskforge.codec.refusals import Refusal, named, shown_key
+from taskforge.codec.refusals import Refusal, a_named, shown_key
 from taskforge.codec.types import Types
 from taskforge.errors import DecodeError
 
@@ -84,7 +84,7 @@ class Writer:
         if (name := self._types.name_of(kind)) is None:
             if travels_by_name(kind):
                 raise Refusal(
-                    f"is a {named(kind)}, a class that the annotations of the task do not name: "
+                    f"is {a_named(kind)}, a class that the annotations of the task do not name: "
                     "annotate the parameter (or the result) with it"
                 )
             return as_base(value)

@@ -41,6 +41,8 @@ logger = logging.getLogger("taskforge.worker")
 
 #: A job that this worker cannot run yet waits half its age again, within these bounds (seconds).
 PARK_FIRST, PARK_LONGEST = 1.0, 300.0
+#: The frames of a run's traceback that are the runner's own: `call` or `acall`.
+FRAMES_ABOVE = 1
 
 
 class App(JobMaker, Resolver, Protocol):
@@ -231,7 +233,7 @@ class Runner:
         return Bury(delivery, reason, self.app.settings.dead_age, took, counts, blob)
 
     def _error(self, delivery: Delivery, error: BaseException) -> bytes:
-        text = ErrorText.of(error)
+        text = ErrorText.of(error, skip_frames=FRAMES_ABOVE if error.__traceback__ else 0)
         attempt, now = delivery.attempts + 1, datetime.now(UTC)
         return pack_error(self.app.codec, attempt, now, text.type, text.message, text.traceback)
 

@@ -18,9 +18,9 @@ logger = logging.getLogger("taskforge.worker")
 def serve(worker: Worker) -> int:
     """Run until SIGTERM or SIGINT, the end of a burst, or a failure; the exit code.
 
-    One signal drains, a second one hands back at once. 0: everything ended in order. 1: runs had to be abandoned and were
-    handed back, or ended as timed out; the process then ends without another word, for their threads cannot be ended.
-    Raises BrokerError when that is what made the worker fail.
+    One signal drains, a second one hands back at once. 0: everything ended in order. 1: runs had to be abandoned and
+    were handed back, or ended as timed out; the process then ends without another word, for their threads cannot be
+    ended. Raises BrokerError when that is what made the worker fail.
     """
 
     def asked(signum: int, _frame: FrameType | None) -> None:

@@ -51,7 +51,9 @@ class Supervisor:
         self.worst = 0
 
     def run(self) -> int:
-        """Until told to stop, or done in burst mode; 0, or 1 when a child had to abandon jobs or none can be kept alive."""
+        """Until told to stop, or done in burst mode; 0, or 1 when a child had to abandon jobs or none can be kept
+        alive.
+        """
         reader, writer = os.pipe()
         os.set_inheritable(reader, True)
 
@@ -82,7 +84,9 @@ class Supervisor:
                 )
                 child.started = now
         if all(child.young_deaths >= GIVE_UP for child in self.children):
-            logger.critical("workers_keep_dying", extra={"exit_code": self.worst, "remedy": "see their last lines above"})
+            logger.critical(
+                "workers_keep_dying", extra={"exit_code": self.worst, "remedy": "see their last lines above"}
+            )
             self.worst = self.worst or 1
             return False
         return any(child.start_at != float("inf") for child in self.children)

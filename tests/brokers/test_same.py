@@ -30,41 +30,49 @@ UNSEEN = 9.0
 
 _second, _hour = timedelta(seconds=1), timedelta(hours=1)
 queues, ids, senders = st.sampled_from(QUEUES), st.sampled_from(IDS), st.sampled_from(["one", "two"])
-some_ids = st.lists(ids, min_size=1, max_size=4)
+some_ids = st.lists(ids, min_size=1, max_size=4, unique=True)
 priorities, keeps = st.sampled_from([0, -100, 5]), st.sampled_from([_hour, 20 * _second, 0 * _second])
 purgeable = st.sampled_from([state for state in JobState if state is not JobState.RUNNING])
 delays = st.sampled_from([None, 0 * _second, 3 * _second, 90 * _second])
 errors = st.sampled_from([None, b"why", b"x" * 20_000])
-new_jobs = st.builds(
-    NewJob, ids, queues, st.binary(max_size=3), priorities, delay=delays, expires=st.sampled_from([None, 45 * _second])
-)
-demands = st.builds(
-    lambda free, names: Demand((free, 2), tuple((name, (0, 1) if name == "photos" else (0,)) for name in names)),
-    st.integers(0, 4),
-    st.permutations(QUEUES).map(tuple) | queues.map(lambda name: (name,)),
-)
-#: How a settlement is made of a delivery, whoever's it is.
-ways = st.one_of(
-    st.builds(
-        lambda keep, result, then: lambda d: Ack(d, keep, _second, result, keep, tuple(then)),
-        keeps,
-        st.none() | st.binary(max_size=3),
-        st.lists(new_jobs, max_size=2),
-    ),
-    st.builds(
-        lambda delay, counts, keep, error: lambda d: Requeue(d, delay, counts, keep, error),
-        *(delays, st.booleans(), keeps, errors),
-    ),
-    st.builds(
-        lambda keep, counts, error: lambda d: Bury(d, "error", keep, _second, counts, error),
-        keeps,
-        st.booleans(),
-        errors,
-    ),
-    st.builds(lambda keep, error: lambda d: Cancel(d, "discarded", keep, _second, error), keeps, errors),
-)
-#: Which delivery, counted from the latest, and how it is settled.
-plans = st.lists(st.tuples(st.integers(0, 5), ways), max_size=4)
+
+#: Makes a settlement of a delivery, whoever's it is.
+Way = Callable[[Delivery], Settlement]
+
+
+# Composite, because hypothesis prints the others in full, at great length.
+@st.composite
+def new_jobs(draw: st.DrawFn) -> NewJob:
+    job = NewJob(draw(ids), draw(queues), draw(st.binary(max_size=3)), draw(priorities), delay=draw(delays))
+    return replace(job, expires=draw(st.sampled_from([None, 45 * _second])))
+
+
+@st.composite
+def demands(draw: st.DrawFn) -> Demand:
+    """Up to four jobs from one queue, or from both in either order, of which photos may have two."""
+    pools = {"mail": (0,), "photos": (0, 1)}
+    names = draw(st.lists(queues, min_size=1, unique=True))
+    return Demand((draw(st.integers(0, 4)), 2), tuple((name, pools[name]) for name in names))
+
+
+@st.composite
+def ways(draw: st.DrawFn) -> Way:
+    keep, error, counts = draw(keeps), draw(errors), draw(st.booleans())
+    delay, result = draw(delays), draw(st.none() | st.binary(max_size=3))
+    then = tuple(draw(st.lists(new_jobs(), max_size=2)))
+    makers: list[Way] = [
+        lambda delivery: Ack(delivery, keep, _second, result, keep, then),
+        lambda delivery: Requeue(delivery, delay, counts, keep, error),
+        lambda delivery: Bury(delivery, "error", keep, _second, counts, error),
+        lambda delivery: Cancel(delivery, "discarded", keep, _second, error),
+    ]
+    return makers[draw(st.integers(0, 3))]
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> list[tuple[int, Way]]:
+    """Which deliveries, counted from the latest, and how they are settled."""
+    return draw(st.lists(st.tuples(st.integers(0, 5), ways()), max_size=4))
 
 
 @dataclass(eq=False)
@@ -109,12 +117,12 @@ class Sides(RuleBasedStateMachine):
 
     # Verbs
 
-    @rule(jobs=st.lists(new_jobs, min_size=1, max_size=4), sender=senders)
+    @rule(jobs=st.lists(new_jobs(), min_size=1, max_size=4), sender=senders)
     def enqueue(self, jobs: list[NewJob], sender: str) -> None:
         self._call(sender, {job.queue for job in jobs}, lambda side, stamp: side.verbs.enqueue(jobs, stamp))
 
-    @rule(demand=demands, plan=plans, sender=senders)
-    def exchange(self, demand: Demand, plan: list[tuple[int, Callable[[Delivery], Settlement]]], sender: str) -> None:
+    @rule(demand=demands(), plan=plans(), sender=senders)
+    def exchange(self, demand: Demand, plan: list[tuple[int, Way]], sender: str) -> None:
         known = len(self.sides[0].deliveries)
         chosen = [(known - 1 - back, way) for back, way in plan if back < known]
         settled = [[way(side.deliveries[index]) for index, way in chosen] for side in self.sides]

@@ -12,6 +12,8 @@ from taskforge.errors import BrokerUnavailable
 
 #: Seconds that the answer to a blocking read may be late before its connection is given up as dead.
 LATE = 3.0
+#: Seconds by which "the time that is left" of a wait may fall short, because it took time to work it out.
+SLACK = 0.05
 
 
 class Bell:
@@ -27,9 +29,9 @@ class Bell:
         """True: look now. False: `wake` was called."""
         asked_until = time.monotonic() + timeout
         if timeout > 0 and queues:
-            self._arm(tuple(queues), timeout)
-        # The server ends its wait by itself; a wait that asks for less than what is armed is ended here.
-        early = asked_until < self._armed_until - 0.001
+            self._arm(tuple(queues), timeout, asked_until)
+        # The server ends its wait by itself; a wait that asks for clearly less than what is armed is ended here.
+        early = not self._armed or asked_until < self._armed_until - SLACK
         until = asked_until if early else self._armed_until + LATE
         heard = self._listener.listen(until - time.monotonic())
         if heard is Heard.INTERRUPT:
@@ -40,9 +42,7 @@ class Bell:
         elif self._armed:
             self._disarm()
             if not early:
-                raise BrokerUnavailable(
-                    f"no answer from {self._wire.describe()} to a blocking read, its connection is dead; check the network"
-                )
+                raise BrokerUnavailable(f"no answer from {self._wire.describe()} to a blocking read; check the network")
         return True
 
     def wake(self) -> None:
@@ -54,14 +54,13 @@ class Bell:
         self._armed = ()
         self._listener.close()
 
-    def _arm(self, queues: tuple[str, ...], timeout: float) -> None:
+    def _arm(self, queues: tuple[str, ...], timeout: float, until: float) -> None:
         if self._armed and (self._armed != queues or not self._listener.connected):
             self._disarm()
         if self._armed:
             return
-        self._armed_until = time.monotonic() + timeout
         self._listener.send("BLPOP", *(self._keys.bell(queue) for queue in queues), max(timeout, 0.001))
-        self._armed = queues
+        self._armed, self._armed_until = queues, until
 
     def _disarm(self) -> None:
         self._armed = ()

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import cast
+from functools import partial
+from typing import TypeVar, cast
 
 from taskforge.brokers.protocol import BATCH, BrokerSettings, Demand, Exchange, Extension
-from taskforge.brokers.redis import preflight
 from taskforge.brokers.redis.bell import Bell
 from taskforge.brokers.redis.inspector import RedisInspector
 from taskforge.brokers.redis.keys import Keys
-from taskforge.brokers.redis.link import Command, Reply
+from taskforge.brokers.redis.link import Reply
 from taskforge.brokers.redis.moments import moment, span
+from taskforge.brokers.redis.preflight import check
 from taskforge.brokers.redis.records import deliveries
 from taskforge.brokers.redis.requests import ExchangeRequest, job_row, pack
 from taskforge.brokers.redis.scripts import script
@@ -21,8 +21,10 @@ from taskforge.brokers.redis.waiter import RedisWaiter
 from taskforge.brokers.redis.wire import Wire
 from taskforge.brokers.stamp import Stamp
 from taskforge.errors import SettingsError
-from taskforge.job import Delivery, Enqueued, NewJob
+from taskforge.job import Counts, Delivery, Enqueued, NewJob
 from taskforge.settlement import Settlement
+
+Item = TypeVar("Item", NewJob, Delivery)
 
 #: The part of the timeout that a wait for durability may take, so that its answer still comes in time.
 _CONFIRM_WITHIN = 0.8
@@ -34,11 +36,10 @@ class RedisBroker:
     def __init__(self, url: str, settings: BrokerSettings) -> None:
         self._settings = settings
         self._lease = span(settings.lease)
-        self._wire = Wire(url, settings.timeout.total_seconds())
+        self._wire = Wire(url, settings.timeout.total_seconds(), partial(check, durability=settings.durability))
         self._keys = Keys(settings.prefix)
         self._bell = Bell(self._wire, self._keys)
         self._inspector = RedisInspector(self._wire, self._keys, settings, self._now)
-        self._checked_in: int | None = None
         within = int(settings.timeout.total_seconds() * 1000 * _CONFIRM_WITHIN)
         if settings.durability == "disk":
             self._wire.confirm_with("WAITAOF", 1, 0, within)
@@ -49,12 +50,10 @@ class RedisBroker:
 
     @property
     def inspector(self) -> RedisInspector:
-        self._ensure_checked()
         return self._inspector
 
     def open(self) -> None:
-        preflight.check(self._wire, self._settings.durability)
-        self._checked_in = os.getpid()
+        self._wire.open()
 
     def describe(self) -> str:
         return self._wire.describe()
@@ -62,9 +61,9 @@ class RedisBroker:
     def enqueue(self, jobs: Sequence[NewJob], stamp: Stamp) -> list[Enqueued]:
         if not jobs:
             return []
-        by_queue: dict[str, list[NewJob]] = {}
-        for job in jobs:
-            by_queue.setdefault(job.queue, []).append(job)
+        if len(jobs) > BATCH:
+            raise ValueError(f"at most {BATCH} jobs a call, not {len(jobs)}")
+        by_queue = _by_queue(jobs)
         enqueue, now = script("enqueue"), self._now()
         commands = [
             enqueue.call(
@@ -72,7 +71,7 @@ class RedisBroker:
             )
             for queue, batch in by_queue.items()
         ]
-        replies = self._change(commands)
+        replies = self._wire.call(commands, changing=True)
         answers = {queue: iter(cast(bytes, reply)) for queue, reply in zip(by_queue, replies, strict=True)}
         return [Enqueued(job.id, next(answers[job.queue]) == ord("1")) for job in jobs]
 
@@ -87,15 +86,14 @@ class RedisBroker:
             keys,
             now=self._now(),
             number=stamp.number,
-            sender=stamp.sender.encode()[:255],
+            claimer=stamp.sender.encode()[:255],
             lease=self._lease,
             request=request.packed(),
         )
-        answers = cast("list[list[Reply]]", self._change([command])[0])
+        answers = cast("list[list[Reply]]", self._wire.call([command], changing=True)[0])
         return _exchange(request, demand, answers)
 
     def extend(self, deliveries: Sequence[Delivery]) -> Extension:
-        self._ensure_checked()
         lost: list[Delivery] = []
         stop: list[Delivery] = []
         chunks = [
@@ -124,39 +122,34 @@ class RedisBroker:
         return Extension(lost, stop)
 
     def report(self, delivery: Delivery, progress: bytes) -> bool:
-        self._ensure_checked()
         command = script("report").call(
             self._keys.queue(delivery.queue), id=delivery.id, delivery=delivery.number, progress=progress
         )
         return self._wire.call([command])[0] == 1
 
     def wait(self, queues: Sequence[str], timeout: float) -> bool:
-        self._ensure_checked()
         return self._bell.wait(queues, timeout)
 
     def wake(self) -> None:
         self._bell.wake()
 
     def announce(self, queues: Sequence[str]) -> None:
-        self._ensure_checked()
-        if queues:
-            self._wire.call([script("announce").call((self._keys.queues,), now=self._now(), queues=pack(queues))])
+        idle = self._announce(queues, []) if queues else []
+        empty = [queue for queue in idle if self._inspector.counts(queue) == Counts()]
+        if empty:
+            self._announce([], empty)
 
     def waiter(self) -> RedisWaiter:
-        self._ensure_checked()
         return RedisWaiter(self._wire, self._keys, self._now, self._inspector.queues)
 
     def close(self) -> None:
         self._bell.close()
         self._wire.close()
 
-    def _change(self, commands: Sequence[Command]) -> list[Reply]:
-        self._ensure_checked()
-        return self._wire.call(commands, changing=True)
-
-    def _ensure_checked(self) -> None:
-        if self._checked_in != os.getpid():
-            self.open()
+    def _announce(self, queues: Sequence[str], empty: Sequence[str]) -> list[str]:
+        announce = script("announce")
+        command = announce.call((self._keys.queues,), now=self._now(), queues=pack(queues), empty=pack(empty))
+        return [name.decode() for name in cast("list[bytes]", self._wire.call([command])[0])]
 
     def _numbered(self, queue: str, stamp: Stamp) -> tuple[str, ...]:
         return (*self._keys.queue(queue), self._keys.sender(queue, stamp.sender))
@@ -186,8 +179,8 @@ def _exchange(request: ExchangeRequest, demand: Demand, answers: list[list[Reply
     return Exchange(claimed, frozenset(refused), more, soonest, tuple(lost))
 
 
-def _by_queue(deliveries: Sequence[Delivery]) -> dict[str, list[Delivery]]:
-    grouped: dict[str, list[Delivery]] = {}
-    for delivery in deliveries:
-        grouped.setdefault(delivery.queue, []).append(delivery)
+def _by_queue(items: Sequence[Item]) -> dict[str, list[Item]]:
+    grouped: dict[str, list[Item]] = {}
+    for item in items:
+        grouped.setdefault(item.queue, []).append(item)
     return grouped

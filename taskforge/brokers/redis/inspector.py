@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import cast
 
-from taskforge.brokers.protocol import BrokerSettings
+from taskforge.brokers.protocol import BATCH, BrokerSettings
 from taskforge.brokers.redis.keys import Keys
 from taskforge.brokers.redis.link import Reply
 from taskforge.brokers.redis.moments import span
@@ -56,10 +56,8 @@ class RedisInspector:
         rows = self._wire.call([look.call(self._keys.queue(queue), now=self._now(), id=job_id) for queue in queues])
         return [record(queue, row) for queue, row in zip(queues, rows, strict=True) if row]
 
-    def cancel(
-        self, queue: str, job_ids: Sequence[str], keep: timedelta, stamp: Stamp
-    ) -> builtins.list[Cancellation]:
-        if not job_ids:
+    def cancel(self, queue: str, job_ids: Sequence[str], keep: timedelta, stamp: Stamp) -> builtins.list[Cancellation]:
+        if not _some(job_ids):
             return []
         retention = pack(retention_row(self._settings.retention(queue)))
         letters = self._change("cancel", queue, stamp, keep=span(keep), retention=retention, ids=pack(job_ids))
@@ -68,9 +66,7 @@ class RedisInspector:
     def promote(self, queue: str, job_ids: Sequence[str], stamp: Stamp) -> builtins.list[bool]:
         return self._flags("promote", queue, job_ids, stamp)
 
-    def reprioritise(
-        self, queue: str, job_ids: Sequence[str], priority: int, stamp: Stamp
-    ) -> builtins.list[bool]:
+    def reprioritise(self, queue: str, job_ids: Sequence[str], priority: int, stamp: Stamp) -> builtins.list[bool]:
         if not MIN_PRIORITY <= priority <= MAX_PRIORITY:
             raise ValueError(f"a priority lies between {MIN_PRIORITY} and {MAX_PRIORITY}, not at {priority}")
         return self._flags("reprioritise", queue, job_ids, stamp, priority=priority)
@@ -102,6 +98,12 @@ class RedisInspector:
     def _flags(
         self, name: str, queue: str, job_ids: Sequence[str], stamp: Stamp, **arguments: Value
     ) -> builtins.list[bool]:
-        if not job_ids:
+        if not _some(job_ids):
             return []
         return [flag == "1" for flag in self._change(name, queue, stamp, ids=pack(job_ids), **arguments)]
+
+
+def _some(job_ids: Sequence[str]) -> bool:
+    if len(job_ids) > BATCH:
+        raise ValueError(f"at most {BATCH} ids a call, not {len(job_ids)}")
+    return len(job_ids) > 0

@@ -1,8 +1,8 @@
 """The names of all keys in Redis: built here and nowhere else.
 
-`<prefix>` is the app's (`tf:photos`). All keys of a queue carry its name as hash tag, so they share a slot of a Cluster.
-Times are unix milliseconds of the server's clock. A *place* is (100 - priority) * 2^45 + turn, and the turn rises by one
-with each job that takes a new place: strict priority, then first come first served, and below 2^53 as a score must be.
+`<prefix>` is the app's (`tf:photos`). All keys of a queue carry its name as hash tag, so they share one Cluster slot.
+Times are unix milliseconds of the server's clock. A *place* is (100 - priority) * 2^45 + turn, and turn rises by one
+per job that takes a new place: strict priority, then first come first served, and below 2^53 as a score must be.
 
 `<prefix>:{<queue>}:…`
 

@@ -39,6 +39,7 @@ class Listener:
 
     def send(self, *command: str | bytes | int | float) -> None:
         """Send one command, on a new connection if there is none."""
+        self._closed = False
         try:
             if not self.connected:
                 self._connection = self._wire.connection()
@@ -56,6 +57,9 @@ class Listener:
         connection = self._connection if self.connected else None
         with self._listening:
             with self._guard:
+                if self._closed:
+                    self._closed = False
+                    return Heard.INTERRUPT
                 pipe = self._ends()[0]
             poll = select.poll()
             poll.register(pipe, select.POLLIN)
@@ -97,7 +101,8 @@ class Listener:
             connection.disconnect()
 
     def close(self) -> None:
-        """End a wait under way and let everything go. May be used again."""
+        """End a wait under way, or about to begin, and let everything go. The next command begins anew."""
+        self._closed = True
         self.interrupt()
         with self._listening, self._guard:
             for end in self._pipe or ():
@@ -106,7 +111,7 @@ class Listener:
             self.discard()
 
     def _begin(self) -> None:
-        self._pid = os.getpid()
+        self._pid, self._closed = os.getpid(), False
         self._connection, self._pipe = None, None
         self._guard = threading.Lock()  # over the pipe: a descriptor that was closed may be another file's by now
         self._listening = threading.Lock()

@@ -20,9 +20,9 @@ def check(wire: Wire, durability: str) -> None:
     """Raise BrokerUnsupported for a server that can never serve us as it is, BrokerRefused for one that cannot now."""
     here = wire.describe()
     try:
-        facts = _facts(wire.call([("INFO",)])[0])
+        facts = _facts(wire.ask([("INFO",)])[0])
     except (BrokerRefused, BrokerUnsupported) as refusal:
-        wire.call([("PING",)])
+        wire.ask([("PING",)])
         logger.warning(
             "%s does not answer INFO, so its version, role, eviction policy and persistence could not be checked: "
             "see to it that it is Redis 7.0 or newer with maxmemory-policy noeviction (%s)",

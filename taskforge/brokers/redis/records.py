@@ -37,15 +37,14 @@ def deliveries(queue: str, answer: list[Reply]) -> list[Delivery]:
             enqueued_at = moments[head] = _moment(head)
         attempts, crashes = counts.get(position, (0, 0))
         body = kept[_HEAD:] if kept is not None else b""
-        claimed.append(
-            Delivery(queue, job_id.decode(), number, body, attempts, crashes, _priority(place), enqueued_at)
-        )
+        claimed.append(Delivery(queue, job_id.decode(), number, body, attempts, crashes, _priority(place), enqueued_at))
     return claimed
 
 
 def record(queue: str, row: Reply) -> JobRecord:
     """A row of include/records."""
-    job_id, state_name, score, kept, entry, expires, stop, errors, progress, result = cast("list[bytes]", row)
+    job_id, state_name, score, kept, *rest = cast("list[bytes]", row)
+    entry, expires, stop, errors, progress, result = cast("list[bytes | None]", rest)
     state = JobState(state_name.decode())
     facts = _Facts(entry)
     if state is JobState.DELAYED:
@@ -64,30 +63,30 @@ def record(queue: str, row: Reply) -> JobRecord:
         enqueued_at=_moment(kept[:_HEAD]),
         reason=facts.reason,
         due_at=due_at,
-        expires_at=stamped(int(float(expires))) if expires else None,
+        expires_at=stamped(int(float(expires))) if expires is not None else None,
         started_at=facts.started_at,
         lease_until=stamped(int(float(score))) if state is JobState.RUNNING else None,
         worker=facts.worker if state is JobState.RUNNING else None,
-        stop_requested=stop != b"",
+        stop_requested=stop is not None,
         ended_at=facts.ended_at,
         kept_until=stamped(int(float(score))) if state.ended else None,
         result=result,
-        progress=progress or None,
-        errors=tuple(_frames(errors)),
+        progress=progress,
+        errors=tuple(_frames(errors or b"")),
     )
 
 
 class _Facts:
     """An entry of the hash `facts` (the layout is told in lua/include/entry.lua)."""
 
-    def __init__(self, entry: bytes) -> None:
+    def __init__(self, entry: bytes | None) -> None:
         self.attempts = self.crashes = 0
         self.started_at: datetime | None = None
         self.ended_at: datetime | None = None
         self.worker: str | None = None
         self.reason: str | None = None
         self.place = b"0"
-        if not entry:
+        if entry is None:
             return
         _, claimed, self.attempts, self.crashes, length = _ENTRY.unpack_from(entry)
         if any(claimed):
@@ -110,7 +109,7 @@ def _frames(errors: bytes) -> Iterator[bytes]:
 
 
 def _priority(place: bytes) -> int:
-    return MAX_PRIORITY - (int(float(place)) >> _TURN_BITS)
+    return MAX_PRIORITY - (int(place if place.isdigit() else float(place)) >> _TURN_BITS)
 
 
 def _moment(big_endian: bytes) -> datetime:

@@ -9,8 +9,8 @@ from typing import TypeAlias
 
 import msgpack
 
-from taskforge.brokers.protocol import BATCH, BrokerSettings, Demand, Retention
-from taskforge.brokers.redis.moments import moment, span
+from taskforge.brokers.protocol import BrokerSettings, Demand, Retention
+from taskforge.brokers.redis.moments import MS, moment, span
 from taskforge.job import NewJob
 from taskforge.settlement import Ack, Bury, Cancel, Requeue, Settlement
 
@@ -50,22 +50,24 @@ def retention_row(retention: Retention) -> Row:
 def settlement_row(settlement: Settlement) -> Row:
     """A row of include/settle."""
     delivery = settlement.delivery
-    row: Row = [delivery.id, delivery.number]
+    row: Row
     match settlement:
-        case Ack():
+        case Ack():  # the way of nearly all: worth half a microsecond
             if settlement.result is None:
-                return [*row, _ACK, span(settlement.keep), span(settlement.took)]
-            return [*row, _ACK, span(settlement.keep_result), span(settlement.took), "", settlement.result]
+                return [delivery.id, delivery.number, _ACK, settlement.keep // MS, settlement.took // MS]
+            row = [delivery.id, delivery.number, _ACK, settlement.keep_result // MS, settlement.took // MS]
+            row += ["", settlement.result]
         case Requeue():
+            row = [delivery.id, delivery.number, _REQUEUE, span(settlement.keep), False, "", False]
             delay = -1 if settlement.delay is None else max(0, span(settlement.delay))
-            kept = span(settlement.keep)
-            return [*row, _REQUEUE, kept, False, "", False, _error(settlement), int(settlement.counts), delay]
+            row += [_error(settlement), int(settlement.counts), delay]
         case Bury():
-            ending: Row = [_BURY, span(settlement.keep), span(settlement.took), settlement.reason, False]
-            return [*row, *ending, _error(settlement), int(settlement.counts)]
+            row = [delivery.id, delivery.number, _BURY, span(settlement.keep), span(settlement.took)]
+            row += [settlement.reason, False, _error(settlement), int(settlement.counts)]
         case Cancel():
-            ending = [_CANCEL, span(settlement.keep), span(settlement.took), settlement.reason, False]
-            return [*row, *ending, _error(settlement), 0]
+            row = [delivery.id, delivery.number, _CANCEL, span(settlement.keep), span(settlement.took)]
+            row += [settlement.reason, False, _error(settlement), 0]
+    return row
 
 
 def _error(settlement: Requeue | Bury | Cancel) -> Cell:
@@ -90,10 +92,15 @@ class ExchangeRequest:
         for queue, pools in demand.queues:
             self._part(queue).pools = [pool + 1 for pool in pools]
         for index, settlement in enumerate(settlements):
-            self._add(index, settlement)
+            queue = settlement.delivery.queue
+            part = self._part(queue)
+            part.rows.append(settlement_row(settlement))
+            part.indexes.append(index)
+            if isinstance(settlement, Ack) and settlement.then:
+                self._then += [(queue, len(part.rows), job) for job in settlement.then]
         for _, _, job in self._then:
             self._part(job.queue)
-        self._free = [min(max(free, 0), BATCH) for free in demand.free]
+        self._free = [max(free, 0) for free in demand.free]
         self._settings = settings
 
     @property
@@ -112,14 +119,6 @@ class ExchangeRequest:
     def indexes(self, queue: str) -> list[int]:
         """Where the settlements of this queue stood in the caller's list."""
         return self._parts[queue].indexes
-
-    def _add(self, index: int, settlement: Settlement) -> None:
-        queue = settlement.delivery.queue
-        part = self._part(queue)
-        part.rows.append(settlement_row(settlement))
-        part.indexes.append(index)
-        if isinstance(settlement, Ack):
-            self._then += [(queue, len(part.rows), job) for job in settlement.then]
 
     def _part(self, queue: str) -> _Part:
         part = self._parts.get(queue)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import TypeAlias
@@ -51,11 +50,6 @@ def script(name: str) -> Script:
 def script_of(command: tuple[Value, ...]) -> Script:
     """The script that this command runs."""
     return _by_sha[str(command[1])]
-
-
-def names() -> Iterator[str]:
-    """The names of all scripts."""
-    return (path.stem for path in sorted(FOLDER.glob("*.lua")))
 
 
 def _arguments(name: str, text: str) -> list[str]:

@@ -31,7 +31,8 @@ class RedisWaiter:
 
     def watch(self, queue: str | None, job_id: str) -> list[JobRecord]:
         """Ask to be told of this job's end, and read it."""
-        self._subscribe()
+        if not self._subscribe():
+            raise BrokerUnavailable(f"this waiter on {self._wire.describe()} is closed; ask its broker for a new one")
         queues = [queue] if queue is not None else self._known()
         if not queues:
             return []
@@ -44,14 +45,11 @@ class RedisWaiter:
 
     def listen(self, timeout: float) -> list[str]:
         """The ids of watched jobs that end within `timeout` seconds, as soon as there is one."""
-        if self._closed:
-            return []
         deadline = time.monotonic() + timeout
-        self._subscribe()
         ended: list[str] = []
-        while not ended:
+        while not ended and self._subscribe():
             heard = self._listener.listen(deadline - time.monotonic())
-            if heard is not Heard.REPLY or self._closed:
+            if heard is not Heard.REPLY:
                 return ended
             ended += self._ids(self._listener.read())
             while self._listener.has_more():
@@ -60,17 +58,17 @@ class RedisWaiter:
 
     def close(self) -> None:
         """Stop listening."""
-        self._closed = True
-        self._listener.close()
-
-    def _subscribe(self) -> None:
         with self._subscribing:
-            if self._listener.connected:
-                return
-            if self._closed:
-                raise BrokerUnavailable(f"this waiter on {self._wire.describe()} is closed; get a new one")
-            self._listener.send("SUBSCRIBE", self._channel)
-            self._listener.read()
+            self._closed = True
+            self._listener.close()
+
+    def _subscribe(self) -> bool:
+        """Listen to the channel, if not yet; False once this waiter is closed."""
+        with self._subscribing:
+            if not self._closed and not self._listener.connected:
+                self._listener.send("SUBSCRIBE", self._channel)
+                self._listener.read()
+            return not self._closed
 
     def _ids(self, message: Reply) -> list[str]:
         if isinstance(message, list) and message[0] == b"message" and isinstance(message[2], bytes):

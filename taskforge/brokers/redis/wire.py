@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeAlias, cast
 
 from redis.exceptions import NoScriptError, RedisError, ResponseError
@@ -18,10 +18,12 @@ _Answer: TypeAlias = "Reply | ResponseError"
 
 
 class Wire:
-    """Connections to one server, kept for the next call."""
+    """Connections to one server, kept for the next call. `check` is what a process asks of the server first."""
 
-    def __init__(self, url: str, timeout: float) -> None:
+    def __init__(self, url: str, timeout: float, check: Callable[[Wire], None]) -> None:
         self._links = Links(url, timeout)
+        self._check = check
+        self._checked_in: int | None = None
         self._confirm: tuple[Command, ...] = ()
         self._pid = os.getpid()
         self._idle: deque[Link] = deque()
@@ -34,8 +36,14 @@ class Wire:
         """The server, without any password."""
         return self._links.describe()
 
+    def open(self) -> None:
+        """Check the server."""
+        self._check(self)
+        self._checked_in = os.getpid()
+
     def connection(self) -> Link:
         """A new connection for the caller's own use, connected."""
+        self._ensure_checked()
         link = self._links.make()
         try:
             link.connect()
@@ -45,6 +53,11 @@ class Wire:
 
     def call(self, commands: Sequence[Command], *, changing: bool = False) -> list[Reply]:
         """Send these commands at once and return their replies. One try: any error discards the connection."""
+        self._ensure_checked()
+        return self.ask(commands, changing=changing)
+
+    def ask(self, commands: Sequence[Command], *, changing: bool = False) -> list[Reply]:
+        """The same, of a server that may not have been checked."""
         link = self._borrow()
         try:
             replies = _converse(link, commands, self._confirm if changing else ())
@@ -74,6 +87,10 @@ class Wire:
         """What an error of redis-py means to us."""
         return broker_error(error, self.describe())
 
+    def _ensure_checked(self) -> None:
+        if self._checked_in != os.getpid():
+            self.open()
+
     def _borrow(self) -> Link:
         if self._pid != os.getpid():
             # A forked child must not speak on its parent's connections. Dropping them closes the child's copies only:
@@ -91,7 +108,7 @@ class Wire:
         link.disconnect()
         raise BrokerUnavailable(
             f"{self.describe()} did not confirm in time that the change is safe, outcome unknown; "
-            f"check its append-only file and its replicas ({self._confirm[0][0]} answered {copies!r})"
+            f"check its append-only file and its replicas ({self._confirm[0][0]!s} answered {copies!r})"
         )
 
 

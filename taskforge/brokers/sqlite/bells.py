@@ -18,7 +18,11 @@ class Ear(Protocol):
     channel: str
 
     def check(self) -> None:
-        """Make sure that we can be told: whoever removed the channel's file, it is there again."""
+        """Make sure that others can tell us from now on."""
+        ...
+
+    def expect(self, job_id: str) -> None:
+        """We are now registered for this job's end."""
         ...
 
     def listen(self, timeout: float) -> list[str]:
@@ -122,6 +126,9 @@ class MemoryEar:
     def check(self) -> None:
         with self._changed:
             self._ears[self.channel] = self
+
+    def expect(self, job_id: str) -> None:
+        """Nothing to do: we are told."""
 
     def listen(self, timeout: float) -> list[str]:
         with self._changed:

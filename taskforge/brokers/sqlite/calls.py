@@ -84,6 +84,16 @@ class Calls:
         """The name of a queue's bell, apart from those of other apps on the file."""
         return f"{self.prefix}\0{queue}"
 
+    def changes(self) -> object:
+        """A value that differs after any change of the database."""
+        return self._connections.changes()
+
+    def registered(self, channel: str) -> set[str]:
+        """The jobs whose end this channel waits for."""
+        with self._connections.read() as db:
+            select = "select j.id from waiters w cross join jobs j on j.seq = w.seq where channel = ?"
+            return {job_id for (job_id,) in db.execute(select, (channel,))}
+
     def forget_channel(self, channel: str) -> None:
         """Tell nobody there again."""
         with self._connections.write() as db:

@@ -68,6 +68,7 @@ class Connections:
         # Threads of one process queue here: SQLite's own way of waiting is to sleep and look again.
         self._writing = threading.Lock()
         self._opening = threading.Lock()
+        self._looking = threading.Lock()
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
@@ -100,16 +101,17 @@ class Connections:
         self._give_back(db)
 
     def changes(self) -> tuple[tuple[int, int], int]:
-        """A value that differs after any commit of another connection. For one thread at a time."""
+        """A value that differs after any commit of one of the lent connections, or of another process."""
         self.settle_in()
-        self._notice_another_file()
-        if self._watching is None or self._watching.file != self._file:
-            self._watching = self._connect()
-        try:
-            return self._watching.file, int(self._watching.execute("pragma data_version").fetchone()[0])
-        except sqlite3.Error as error:
-            self._watching = None
-            raise self._explained(error) from error
+        with self._looking:
+            self._notice_another_file()
+            if self._watching is None or self._watching.file != self._file:
+                self._watching = self._connect()
+            try:
+                return self._watching.file, int(self._watching.execute("pragma data_version").fetchone()[0])
+            except sqlite3.Error as error:
+                self._watching = None
+                raise self._explained(error) from error
 
     def close(self) -> None:
         """Close what is idle; what is lent is closed when it comes back."""

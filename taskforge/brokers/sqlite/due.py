@@ -16,10 +16,10 @@ _KEEP_EXPIRED = 3600 * 1000
 def expire(call: Call, queue: Queue) -> bool:
     """Cancel waiting jobs that no run has begun in time."""
     rows = call.db.execute(
-        "select seq, id from jobs where queue = ? and expires is not null and expires <= ? order by expires limit ?",
+        "select seq from jobs where queue = ? and expires is not null and expires <= ? order by expires limit ?",
         (queue.id, call.now, STEP + 1),
     ).fetchall()
-    end(call, queue, [Ending(seq, job, JobState.CANCELLED, _KEEP_EXPIRED, "expired") for seq, job in rows[:STEP]])
+    end(call, queue, [Ending(seq, JobState.CANCELLED, _KEEP_EXPIRED, "expired") for (seq,) in rows[:STEP]])
     return len(rows) > STEP
 
 
@@ -28,18 +28,17 @@ def reclaim(call: Call, queue: Queue) -> bool:
     if call.now < queue.hold:
         return False
     rows = call.db.execute(
-        "select seq, id, stop from jobs where queue = ? and state = 'running' and lease <= ? "
-        "order by lease, id limit ?",
+        "select seq, stop from jobs where queue = ? and state = 'running' and lease <= ? order by lease limit ?",
         (queue.id, call.now, STEP + 1),
     ).fetchall()
     if not rows:
         return False
-    call.db.executemany("update jobs set crashes = crashes + 1 where seq = ?", [(seq,) for seq, _, _ in rows[:STEP]])
-    stopped = [(seq, job, keep) for seq, job, keep in rows[:STEP] if keep is not None]
-    end(call, queue, [Ending(seq, job, JobState.CANCELLED, keep, "requested") for seq, job, keep in stopped])
+    call.db.executemany("update jobs set crashes = crashes + 1 where seq = ?", [(seq,) for seq, _ in rows[:STEP]])
+    stopped = [(seq, keep) for seq, keep in rows[:STEP] if keep is not None]
+    end(call, queue, [Ending(seq, JobState.CANCELLED, keep, "requested") for seq, keep in stopped])
     call.db.executemany(
         "update jobs set state = 'ready', lease = null, started = null, worker = null where seq = ?",
-        [(seq,) for seq, _, keep in rows[:STEP] if keep is None],
+        [(seq,) for seq, keep in rows[:STEP] if keep is None],
     )
     call.stirred.add(queue.name)
     return len(rows) > STEP

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -24,7 +25,6 @@ class Ending(NamedTuple):
     """How one job ends. `keep` and `took` in milliseconds; `counts` spends an attempt."""
 
     seq: int
-    id: str
     state: JobState
     keep: int
     reason: str | None = None
@@ -42,7 +42,8 @@ class Ending(NamedTuple):
 
 _END = (
     "update jobs set state = ?, shelf = ?, reason = ?, ended = ?, kept_until = ?, took = ?, result_bytes = ?, "
-    "attempts = attempts + ?, retrying = 0, due = null, lease = null, expires = null, stop = null where seq = ?"
+    "attempts = attempts + ?, retrying = 0, due = null, lease = null, worker = null, expires = null, stop = null "
+    "where seq = ?"
 )
 
 
@@ -50,25 +51,24 @@ def end(call: Call, queue: Queue, endings: Sequence[Ending]) -> None:
     """End these jobs. Every way a job ends comes through here."""
     if not endings:
         return
-    rows, results = [], []
-    for ending in endings:
-        size = None if ending.result is None else len(ending.result)
-        rows.append(
-            (
-                *(ending.state.value, ending.shelf, ending.reason, call.now, call.now + ending.keep, ending.took),
-                *(size, ending.counts, ending.seq),
-            )
-        )
-        if ending.result is not None:
-            results.append((ending.seq, ending.result))
-        queue.shelve(ending.shelf, 1, size or 0)
-    call.db.executemany(_END, rows)
+    call.db.executemany(_END, [_columns(call.now, ending) for ending in endings])
+    results = [(ending.seq, ending.result) for ending in endings if ending.result is not None]
     if results:
         call.db.executemany("insert into results(seq, value) values(?, ?)", results)
+    for shelf, records in Counter(ending.shelf for ending in endings).items():
+        queue.shelve(shelf, records)
+    queue.result_bytes += sum(len(result) for _, result in results)
     seqs = json.dumps([ending.seq for ending in endings])
     call.db.execute("delete from progress where seq in (select value from json_each(?))", (seqs,))
     tell_waiters(call, seqs)
     _trim(call, queue)
+
+
+def _columns(now: int, ending: Ending) -> tuple[object, ...]:
+    """The parameters of _END."""
+    seq, state, keep, reason, took, counts, result = ending
+    size = None if result is None else len(result)
+    return state, ending.shelf, reason, now, now + keep, took, size, counts, seq
 
 
 def tell_waiters(call: Call, seqs: str) -> None:
@@ -137,6 +137,6 @@ def _trim(call: Call, queue: Queue) -> None:
 def _soonest(call: Call, queue: Queue, shelf: str, limit: int) -> list[tuple[int, int]]:
     """The records of a shelf that are the next to expire, with the sizes of their results."""
     return call.db.execute(
-        "select seq, result_bytes from jobs where queue = ? and shelf = ? order by kept_until, id limit ?",
+        "select seq, result_bytes from jobs where queue = ? and shelf = ? order by kept_until limit ?",
         (queue.id, shelf, limit),
     ).fetchall()

@@ -19,11 +19,10 @@ from hashlib import blake2b
 from pathlib import Path
 
 from taskforge.brokers.sqlite.bells import Ear
+from taskforge.brokers.sqlite.polling import POLLS, Polling, take
 
 log = logging.getLogger(__name__)
 
-#: How often a change is looked for where the file system has no FIFOs (seconds); costs about 0.6 % of a core.
-POLL_EVERY = 0.005
 #: A write of at most this many bytes to a FIFO is not torn (PIPE_BUF on Linux).
 _WHOLE = 4096
 
@@ -45,8 +44,7 @@ class FifoBells:
         self._open: dict[str, int] = {}  # queue → its FIFO, once waited for
         self._pipe: tuple[int, int] | None = None
         self._lock = threading.Lock()
-        self._polls = False  # no FIFO can be made: look at the database's version instead
-        self._last: object = None  # the version last seen
+        self._polling: Polling | None = None  # used instead where no FIFO can be made
 
     def ring(self, queues: Iterable[str]) -> None:
         for queue in queues:
@@ -64,28 +62,28 @@ class FifoBells:
 
     def arm(self, queues: Sequence[str]) -> bool:
         self._settle_in()
-        if self._polls:
+        if self._polling is not None:
             return False
         try:
             return sum(self._arm(queue) for queue in queues) > 0
         except OSError as error:
             log.warning("no FIFO can be made in %s (%s): who waits polls the database instead", self._folder, error)
-            self._polls, self._last = True, self._changes()
+            self._polling = Polling(self._changes)
             return True
 
     def wait(self, queues: Sequence[str], timeout: float) -> bool:
         until = time.monotonic() + timeout
         woken = self._wake_pipe()[0]
-        if self._polls:
-            return self._poll(woken, until)
+        if self._polling is not None:
+            return self._polling.wait(woken, until)
         poll = select.poll()
         for fd in (woken, *(self._open[queue] for queue in queues)):
             poll.register(fd, select.POLLIN)
         while True:
             heard = [fd for fd, _ in poll.poll(max(0.0, until - time.monotonic()) * 1000)]
-            if woken in heard and _take(woken, 4096):
+            if woken in heard and take(woken, 4096):
                 return False
-            if any(_take(fd) for fd in heard if fd != woken) or time.monotonic() >= until:
+            if any(take(fd) for fd in heard if fd != woken) or time.monotonic() >= until:
                 return True
 
     def wake(self) -> None:
@@ -93,12 +91,15 @@ class FifoBells:
             os.write(self._wake_pipe()[1], b"!")
 
     def tell(self, channel: str, ids: Sequence[str]) -> bool:
-        path = self._folder / channel
+        if channel.startswith(POLLS):
+            return True
+        path = f"{self._folder}/{channel}"
         try:
             fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
         except OSError as error:
             if error.errno == errno.ENXIO:
-                path.unlink(missing_ok=True)  # left by a process that died
+                with suppress(OSError):
+                    os.unlink(path)  # left by a process that died
             return error.errno not in (errno.ENXIO, errno.ENOENT)
         try:
             for lines in _lines(ids):
@@ -155,33 +156,32 @@ class FifoBells:
         self._open[queue] = _open_fifo(path)
         return True
 
-    def _poll(self, woken: int, until: float) -> bool:
-        """Wait where FIFOs cannot be made: for any change of the database."""
-        while True:
-            left = max(0.0, until - time.monotonic())
-            if select.select([woken], [], [], min(POLL_EVERY, left))[0] and _take(woken, 4096):
-                return False
-            before, self._last = self._last, self._changes()
-            if self._last != before or not left:
-                return True
-
 
 class FifoEar:
-    """An ear for other processes: a FIFO of its own that holds a JSON string per line."""
+    """An ear for other processes: a FIFO of its own, in which each line is an id as a JSON string."""
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._begin()
+
+    def _begin(self) -> None:
+        self._pid = os.getpid()
         self.channel = "w" + secrets.token_hex(8)
-        self._path = f"{folder}/{self.channel}"
+        self._path = f"{self._folder}/{self.channel}"
         self._fd = _open_fifo(self._path)
         self._rest = b""
         self._closed = False
 
     def check(self) -> None:
-        if os.path.exists(self._path):
-            return
-        fd = _open_fifo(self._path)
-        os.dup2(fd, self._fd)  # a listener under way goes on with its old file and comes here next time
-        os.close(fd)
+        if self._pid != os.getpid():
+            self._begin()  # a fork: the channel is the parent's
+        elif not os.path.exists(self._path):
+            fd = _open_fifo(self._path)
+            os.dup2(fd, self._fd)  # a listener under way finishes on the old file
+            os.close(fd)
+
+    def expect(self, job_id: str) -> None:
+        """Nothing to do: we are told."""
 
     def listen(self, timeout: float) -> list[str]:
         if self._closed or not select.select([self._fd], [], [], max(0.0, timeout))[0] or self._closed:
@@ -192,16 +192,16 @@ class FifoEar:
         return [str(json.loads(line)) for line in lines if line]
 
     def close(self) -> None:
-        if self._closed:
+        if self._closed or self._pid != os.getpid():
             return
         self._closed = True
         with suppress(FileNotFoundError):
             os.unlink(self._path)
         with suppress(BlockingIOError):
-            os.write(self._fd, b"\n")  # wakes a listener; the file is closed with this object
-    
+            os.write(self._fd, b"\n")  # wakes a listener, who may be using the file: it is closed with this object
+
     def __del__(self) -> None:
-        with suppress(AttributeError, OSError):
+        with suppress(AttributeError, OSError):  # it may not have come to open a file
             os.close(self._fd)
 
 
@@ -210,14 +210,6 @@ def _open_fifo(path: str) -> int:
     with suppress(FileExistsError):
         os.mkfifo(path)
     return os.open(path, os.O_RDWR | os.O_NONBLOCK)
-
-
-def _take(fd: int, most: int = 1) -> bool:
-    """Read a byte, or all there are; False when there is none: another reader was faster."""
-    try:
-        return bool(os.read(fd, most))
-    except BlockingIOError:
-        return False
 
 
 def _unread(fd: int) -> int:

@@ -44,18 +44,14 @@ class SqliteInspector:
         with self._calls.read() as (db, now):
             return records.find(db, now, self._prefix, job_id)
 
-    def cancel(
-        self, queue: str, job_ids: Sequence[str], keep: timedelta, stamp: Stamp
-    ) -> builtins.list[Cancellation]:
+    def cancel(self, queue: str, job_ids: Sequence[str], keep: timedelta, stamp: Stamp) -> builtins.list[Cancellation]:
         answer = self._each(queue, job_ids, stamp, lambda call, q, job_id: mending.cancel(call, q, job_id, keep))
         return [Cancellation(said) for said in answer]
 
     def promote(self, queue: str, job_ids: Sequence[str], stamp: Stamp) -> builtins.list[bool]:
         return self._each(queue, job_ids, stamp, mending.promote)
 
-    def reprioritise(
-        self, queue: str, job_ids: Sequence[str], priority: int, stamp: Stamp
-    ) -> builtins.list[bool]:
+    def reprioritise(self, queue: str, job_ids: Sequence[str], priority: int, stamp: Stamp) -> builtins.list[bool]:
         return self._each(
             queue, job_ids, stamp, lambda call, q, job_id: mending.reprioritise(call, q, job_id, priority)
         )

@@ -22,7 +22,7 @@ def cancel(call: Call, queue: Queue, job_id: str, keep: timedelta) -> Cancellati
     if state == "running":
         call.db.execute("update jobs set stop = ? where seq = ?", (moments.span(keep), seq))
         return Cancellation.REQUESTED
-    end(call, queue, [Ending(seq, job_id, JobState.CANCELLED, moments.span(keep), "requested")])
+    end(call, queue, [Ending(seq, JobState.CANCELLED, moments.span(keep), "requested")])
     return Cancellation.CANCELLED
 
 
@@ -51,7 +51,7 @@ def redrive(call: Call, queue: Queue, job_id: str, body: bytes | None) -> bool:
         return False
     call.db.execute(
         "update jobs set state = 'ready', turn = ?, attempts = 0, crashes = 0, shelf = null, reason = null, "
-        "ended = null, took = null, kept_until = null, started = null, worker = null where seq = ?",
+        "ended = null, took = null, kept_until = null, started = null where seq = ?",
         (queue.next_turn(), seq),
     )
     queue.shelve(state, -1)

@@ -44,8 +44,8 @@ create table jobs(
     due integer,                                -- while delayed
     expires integer,                            -- until first claimed or ended
     lease integer,                              -- while running: when the lease runs out
-    started integer,                            -- when its latest delivery was claimed
-    worker text,                                -- the sender that claimed it
+    started integer,                            -- once running: when its latest delivery was claimed
+    worker text,                                -- while running: the sender that claimed it
     stop integer,                               -- while running: it was asked to stop; how long its record is then kept
     ended integer,
     took integer,                               -- how long the last run lasted
@@ -57,9 +57,9 @@ create table jobs(
 );
 create index ready on jobs(queue, rank, turn) where state = 'ready';
 create index delayed on jobs(queue, due, rank, id) where state = 'delayed';
-create index running on jobs(queue, lease, id) where state = 'running';
+create index running on jobs(queue, lease) where state = 'running';
 create index expiring on jobs(queue, expires) where expires is not null;
-create index ended on jobs(queue, shelf, kept_until, id) where shelf is not null;
+create index ended on jobs(queue, shelf, kept_until) where shelf is not null;
 
 -- Beside the jobs, so that moving a job between states does not copy its body.
 create table bodies(seq integer primary key, body blob not null);

@@ -43,9 +43,7 @@ def recall(call: Call, queue: Queue, stamp: Stamp) -> list[A]:
             f"call {stamp.number} of {stamp.sender} on queue {queue.name!r} comes after its call {row[0]}; nothing was "
             "changed. A sender makes one call at a time: use another one beside it"
         )
-    call.db.execute(
-        "update senders set used = ? where queue = ? and sender = ?", (call.now, queue.id, stamp.sender)
-    )
+    call.db.execute("update senders set used = ? where queue = ? and sender = ?", (call.now, queue.id, stamp.sender))
     return [json.loads(row[1])]
 
 

@@ -82,16 +82,16 @@ def _ending(job: Running, settlement: Settlement) -> Ending:
     keep = moments.span(settlement.keep)
     match settlement:
         case Ack(result=None, took=took):
-            return Ending(job.seq, job.id, JobState.SUCCEEDED, keep, None, moments.span(took), True)
+            return Ending(job.seq, JobState.SUCCEEDED, keep, took=moments.span(took))
         case Ack(result=result, keep_result=keep_result, took=took):
             keep = moments.span(keep_result)
-            return Ending(job.seq, job.id, JobState.SUCCEEDED, keep, None, moments.span(took), True, result)
+            return Ending(job.seq, JobState.SUCCEEDED, keep, took=moments.span(took), result=result)
         case Bury(reason=reason, took=took, counts=counts):
-            return Ending(job.seq, job.id, JobState.DEAD, keep, reason, moments.span(took), counts)
+            return Ending(job.seq, JobState.DEAD, keep, reason, moments.span(took), counts)
         case Cancel(reason=reason, took=took):
-            return Ending(job.seq, job.id, JobState.CANCELLED, keep, reason, moments.span(took))
+            return Ending(job.seq, JobState.CANCELLED, keep, reason, moments.span(took))
         case Requeue(counts=counts):  # it was asked to stop meanwhile
-            return Ending(job.seq, job.id, JobState.CANCELLED, keep, "requested", None, counts)
+            return Ending(job.seq, JobState.CANCELLED, keep, "requested", None, counts)
 
 
 def _return(call: Call, queue: Queue, job: Running, settlement: Requeue) -> Return:

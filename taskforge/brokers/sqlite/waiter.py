@@ -5,6 +5,7 @@ from __future__ import annotations
 from taskforge.brokers.sqlite import records
 from taskforge.brokers.sqlite.bells import Ear
 from taskforge.brokers.sqlite.calls import Call, Calls
+from taskforge.brokers.sqlite.polling import PollingEar
 from taskforge.job import JobRecord
 
 #: How many waiters a job keeps; the oldest give way and find out by reading again.
@@ -16,7 +17,11 @@ class SqliteWaiter:
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
-        self._ear: Ear = calls.bells.ear()
+        self._ear: Ear
+        try:
+            self._ear = calls.bells.ear()
+        except OSError:  # no FIFO can be made there
+            self._ear = PollingEar(calls.changes, calls.registered)
 
     def watch(self, queue: str | None, job_id: str) -> list[JobRecord]:
         self._ear.check()
@@ -27,10 +32,12 @@ class SqliteWaiter:
             else:
                 record = records.get(call.db, call.now, prefix, queue, job_id)
                 found = [] if record is None else [record]
-            for record in found:
-                if not record.state.ended:
-                    _register(call, prefix, record, self._ear.channel)
-            return found
+            living = [record for record in found if not record.state.ended]
+            for record in living:
+                _register(call, prefix, record, self._ear.channel)
+        for record in living:
+            self._ear.expect(record.id)
+        return found
 
     def listen(self, timeout: float) -> list[str]:
         return self._ear.listen(timeout)

@@ -6,7 +6,7 @@
 local keys    = KEYS     -- queue by queue, as include/queue names them, each time with the sender's record
 local now     = ARGV[1]  -- ms, '' for the server's clock
 local number  = ARGV[2]  -- of the sender's call
-local sender  = ARGV[3]  -- who claims, at most 255 bytes
+local claimer = ARGV[3]  -- the sender, at most 255 bytes
 local lease   = ARGV[4]  -- ms
 local request = ARGV[5]  -- msgpack: per queue {settlements (rows of include/settle), pools it needs (from 1), retention
                          -- (finished, results, result bytes, dead)}, free slots per pool, jobs to enqueue on success (queue and row of the
@@ -39,7 +39,7 @@ for i = 1, #parts do
   q.retention, queues[i] = parts[i][3], q
 end
 
--- A write that a full memory allows: after it Redis lets the rest pass, for settlements make room.
+-- A full memory lets what follows a write pass: settlements make room.
 if #queues > 0 then redis.call('HDEL', queues[1].jobs, '') end
 
 for i, q in ipairs(queues) do
@@ -62,7 +62,7 @@ for i, rows in pairs(jobs) do
 end
 
 local function slots(pools)
-  local want = #pools > 0 and 250 or 0                 -- BATCH
+  local want = #pools > 0 and math.huge or 0
   for _, pool in ipairs(pools) do want = math.min(want, free[pool]) end
   return want
 end
@@ -81,10 +81,10 @@ local function serve(q, i, want)
   sweep(q)
   local ids, places, bodies, counts, bytes, cut = {}, {}, {}, {}, 0, false
   local claiming = want > 0 and not stuck and room > 0
-  if claiming then ids, places, bodies, counts, bytes, cut = claim(q, want, room, lease, sender) end
+  if claiming then ids, places, bodies, counts, bytes, cut = claim(q, math.min(want, 250), room, lease, claimer) end
   room = room - bytes
   if not claiming and q.moved then ring(q) end         -- for another worker
-  more = want > 0 and (stuck or cut or room <= 0 or more and #ids < want or #ids == 250)
+  more = want > 0 and (stuck or cut or room <= 0 or #ids < want and (more or #ids == 250))        -- 250: BATCH
   return {late[i], {}, more and 1 or 0, next_due(q, lease), q.number, ids, places, bodies, counts},
     cmsgpack.pack({late[i], q.number, ids})
 end

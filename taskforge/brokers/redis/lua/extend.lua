@@ -13,6 +13,7 @@ local deliveries = ARGV[3]  -- msgpack: id, number, id, number, …
 local q = queue(keys, 0)
 local refusal = touch(q, clock(now))
 if refusal then return refusal end
+redis.call('HDEL', q.jobs, '')        -- a full memory lets what follows a write pass: leases are kept
 deliveries = cmsgpack.unpack(deliveries)
 local ids = {}
 for i = 1, #deliveries / 2 do ids[i] = deliveries[2 * i - 1] end

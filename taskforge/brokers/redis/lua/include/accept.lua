@@ -1,4 +1,5 @@
 -- include: aged_out
+-- include: latest_moment
 
 -- Accept jobs into a queue, as ready or delayed. Each row: id, body, priority, and then, or false: delay (ms), due time,
 -- ms until it expires, time it expires. Returns a string of 1 (new) and 0 (the id is known), and whether to ring.
@@ -17,7 +18,7 @@ local function accept(q, rows)
     else
       seen[id] = true
       jobs[#jobs + 1] = id; jobs[#jobs + 1] = head .. row[2]
-      local due = math.min(row[4] and q.now + row[4] or row[5] or 0, 2 ^ 45 - 1)        -- the year 3084: a score holds no more
+      local due = latest_moment(row[4] and q.now + row[4] or row[5] or 0)
       if due > q.now then
         delayed[#delayed + 1] = due * 256 + priority; delayed[#delayed + 1] = id
         soonest = math.min(soonest, due * 256 + priority)
@@ -26,7 +27,7 @@ local function accept(q, rows)
         ready[#ready + 1] = priority * 2 ^ 45 + q.turn; ready[#ready + 1] = id
       end
       local expires = row[6] and q.now + row[6] or row[7]
-      if expires then expiring[#expiring + 1] = expires; expiring[#expiring + 1] = id end
+      if expires then expiring[#expiring + 1] = latest_moment(expires); expiring[#expiring + 1] = id end
     end
   end
   answer = table.concat(answer)

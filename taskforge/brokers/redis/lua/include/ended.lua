@@ -1,6 +1,6 @@
--- include: entry
 -- include: trim
 -- include: tell
+-- include: latest_moment
 
 -- Jobs have ended: the one way out of every other state. `index` is the sorted set of ended jobs that they join.
 -- `held`: they were running; else they were waiting. Each row: id, its entry, -, keep (ms), took (ms, false: unknown),
@@ -16,7 +16,7 @@ local function ended(q, index, held, rows)
       took, reason, size = row[5], row[6], length
       suffix = '|' .. struct.pack('>I6I6I4', q.now, took or 2 ^ 48 - 1, size) .. (reason or '')
     end
-    if row[4] ~= keep then keep, untl = row[4], string.format('%.0f', q.now + row[4]) end
+    if row[4] ~= keep then keep, untl = row[4], string.format('%.0f', latest_moment(q.now + row[4])) end
     ids[i] = row[1]
     facts[2 * i - 1], facts[2 * i] = row[1], 'e' .. string.sub(row[2], 2) .. suffix
     scores[2 * i - 1], scores[2 * i] = untl, row[1]

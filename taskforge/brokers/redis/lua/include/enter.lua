@@ -11,6 +11,9 @@ local function enter(q, now, number)
   local before, used = struct.unpack('>I6I6', record)
   if now - used > 900000 then return nil end                        -- SENDER_AGE
   if before > q.call then return redis.error_reply('STALE ' .. string.format('%.0f', before)) end
-  if before == q.call then q.kept = string.sub(record, 13) end
+  if before == q.call then
+    q.kept = string.sub(record, 13)
+    redis.call('HDEL', q.jobs, '')                                  -- a full memory lets what follows a write pass
+  end
   return nil
 end

@@ -1,4 +1,3 @@
--- include: entry
 -- include: ended
 -- include: waiting
 

@@ -1,5 +1,6 @@
--- What is known of these jobs, in the order asked for; nil for none, nor for what aged out. Each row: id, state, score in the index of
--- its state (see keys.py), what `jobs` holds, entry, expires, keep if asked to stop, errors, progress, result; '' for none.
+-- What is known of these jobs, in the order asked for, without those unknown or aged out. Each row: id, state, score in
+-- the index of its state, what `jobs` holds, entry, expires, how long its record is kept if it was asked to stop, errors,
+-- progress, result; false for what there is not.
 local function records(q, now, ids, results)
   local rows = {}
   if #ids == 0 then return rows end
@@ -18,8 +19,8 @@ local function records(q, now, ids, results)
   for i = 1, #ids do
     local state, score = unpack(found[i] or {})
     if jobs[i] and state and (living[state] or tonumber(score) > now) then
-      rows[#rows + 1] = {ids[i], state == 'results' and 'succeeded' or state, score, jobs[i], facts[i] or '',
-        expires[i] or '', stops[i] or '', errors[i] or '', progress[i] or '', values[i] or false}
+      rows[#rows + 1] = {ids[i], state == 'results' and 'succeeded' or state, score, jobs[i], facts[i],
+        expires[i], stops[i], errors[i], progress[i], values[i] or false}
     end
   end
   return rows

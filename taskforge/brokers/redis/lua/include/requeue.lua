@@ -1,5 +1,6 @@
 -- include: entry
 -- include: ended
+-- include: latest_moment
 
 -- Deliveries gave their jobs back. Each row: id, its entry, -, keep if it was asked to stop (ms), false, -, -, error,
 -- attempts to count, delay (ms; 0: last of its priority; -1: to the place it was claimed from).
@@ -19,7 +20,7 @@ local function requeue(q, rows)
       local place = entry.place(e)
       facts[#facts + 1] = id; facts[#facts + 1] = entry.released(e)
       if delay > 0 then
-        delayed[#delayed + 1] = math.min(q.now + delay, 2 ^ 45 - 1) * 256 + math.floor(place / 2 ^ 45); delayed[#delayed + 1] = id
+        delayed[#delayed + 1] = latest_moment(q.now + delay) * 256 + math.floor(place / 2 ^ 45); delayed[#delayed + 1] = id
         if row[9] > 0 then retrying[#retrying + 1] = id end
       else
         if delay == 0 then q.turn = q.turn + 1; place = place - place % 2 ^ 45 + q.turn end

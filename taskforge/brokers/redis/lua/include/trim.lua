@@ -1,3 +1,4 @@
+-- include: entry
 -- include: forget
 
 -- Keep an index of ended jobs within its bounds; the soonest to expire go first. What is far over them (after a

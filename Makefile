@@ -1,0 +1,58 @@
+# Needs make and a Python 3.11 or newer with venv; everything else goes into the virtual environment .venv.
+
+PYTHON :=
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
+
+# What an environment was made of. A stamp older than one of these is refreshed.
+RECIPE := pyproject.toml setup.cfg
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check wheel clean
+
+help:
+	@echo "make demo     make thumbnails of a few photos; BROKER=redis://localhost PHOTOS=folder to use yours"
+	@echo "make test     run the tests; ARGS='tests/unit -k retry' to choose"
+	@echo "make check    lint, formatting, types, house rules, packaging"
+	@echo "make wheel    build dist/*.whl"
+	@echo "make clean    remove $(VENV), caches and what was built"
+
+# Make hands BROKER and PHOTOS on in the environment; as $$BROKER no character in them is special.
+demo: $(VENV)/.demo
+	@$(BIN)/python examples/photos/demo.py $${BROKER:+--broker "$$BROKER"} $${PHOTOS:+--photos "$$PHOTOS"}
+
+test: $(VENV)/.dev
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev
+	@BIN=$(BIN) .ci/check
+
+wheel: $(VENV)/.dev
+	@rm -rf build dist
+	@$(BIN)/python -m build --wheel . >$(VENV)/wheel.log 2>&1 || { cat $(VENV)/wheel.log; exit 1; }
+	@rm -rf build
+	@ls dist/*.whl
+
+clean:
+	rm -rf $(VENV) build dist out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(VENV)/.demo: $(VENV)/.made $(RECIPE)
+	@echo "Installing taskforge and the demo's libraries into $(VENV)"
+	@$(PIP) --editable '.[demo,fast]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.made $(RECIPE)
+	@echo "Installing taskforge and its development tools into $(VENV)"
+	@$(PIP) --editable . --group dev
+	@touch $@
+
+# An environment that works is kept; one whose Python has gone is made anew. `--group` needs pip 25.1.
+$(VENV)/.made:
+	@$(BIN)/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		python=$$(.ci/python $(PYTHON)) || exit 1; \
+		echo "Making $(VENV) with $$($$python --version)"; \
+		$$python -m venv --clear $(VENV); }
+	@$(PIP) --upgrade 'pip>=25.1'
+	@touch $@

@@ -1,0 +1,174 @@
+"""The demo: enqueues an album, starts workers, shows how far they are, and tells what became of each job.
+
+python examples/photos/demo.py [--broker URL] [--photos FOLDER] [--out FOLDER] [--processes N]
+
+Exit codes: 0 all ended as expected (a photo that cannot be read ends as a dead job: that is expected); 1 something else
+died; 2 wrong usage, or Pillow is missing; 3 the broker cannot be used; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))  # when run as a script: the tasks are the module examples.photos.tasks for every process
+
+try:
+    from examples.photos.album import Album
+    from examples.photos.board import Board, ProgressLine
+    from examples.photos.tasks import app, describe
+    from taskforge import BrokerError, SettingsError
+except ModuleNotFoundError as error:
+    if error.name != "PIL":
+        raise
+    sys.stderr.write("The demo needs Pillow: pip install 'taskforge[demo]'\n")
+    raise SystemExit(2) from None
+
+#: Seconds between two looks at the jobs; seconds the workers get to end.
+LOOK_EVERY, STOP_WITHIN = 0.1, 40.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the demo; its exit code."""
+    options = _options(arguments)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        code = run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has gone away, as `| head` does. Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except (FileNotFoundError, FileExistsError, NotADirectoryError, PermissionError, SettingsError) as problem:
+        return _complain(f"photos: {problem}", 2)
+    except BrokerError as problem:
+        return _complain(f"photos: {problem}", 3)
+    except KeyboardInterrupt:
+        return _complain("\nphotos: interrupted; what had not started is cancelled", 130)
+    return code
+
+
+def run(options: argparse.Namespace) -> int:
+    """The whole of the demo, in order."""
+    album = Album.of(options.photos, options.out)
+    broker = options.broker or f"sqlite:///{album.jobs_file}"
+    app.configure(broker=broker)
+    app.broker.open()
+    album.begin()
+
+    print(f"{len(album.photos)} photos, {options.processes} worker processes, {app.broker.describe()}")
+    for photo in album.photos:
+        describe.using(job_id=album.job_id("describe", photo)).enqueue(album, photo)
+    board = Board(app, album)
+    try:
+        with workers(broker, options.processes, album.folder / "worker.log") as process:
+            finished = watch(board, process)
+    except BaseException:
+        with suppress(BrokerError):
+            board.cancel()
+        raise
+
+    print("", *board.table(), "", sep="\n")
+    if not finished:
+        return _complain(f"photos: the workers ended too early; {album.folder / 'worker.log'} says why", 1)
+    for what in (album.contact_sheet, album.catalogue, album.folder / "thumbnails", album.store):
+        print(f"{what.stem.replace('-', ' '):>14}  {what}")
+    return 0 if board.as_expected else 1
+
+
+@contextmanager
+def workers(broker: str, processes: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Worker processes for the length of a `with`; at its end they finish what they run, and go."""
+    command = [
+        sys.executable,
+        "-m",
+        "taskforge",
+        "-A",
+        "examples.photos.tasks",
+        "worker",
+        "--processes",
+        str(processes),
+    ]
+    # By the environment, because everyone on the machine can read a command line, and a URL may have a password in it.
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "TASKFORGE_BROKER": broker, "PYTHONPATH": path}
+    with log.open("wb") as output:
+        # In a session of its own: Ctrl-C reaches this process alone, which then stops the workers in order.
+        process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_WITHIN)
+        except BaseException:  # they would not end, or a second Ctrl-C came
+            process.kill()
+            raise
+
+
+def watch(board: Board, process: subprocess.Popen[bytes]) -> bool:
+    """Show how far the jobs are until all have ended; False if the workers end before."""
+    progress = ProgressLine()
+    try:
+        while True:
+            board.look()
+            progress.show(board.bar())
+            if board.settled:
+                return True
+            try:
+                process.wait(LOOK_EVERY)
+            except subprocess.TimeoutExpired:
+                continue
+            return False
+    finally:
+        progress.end()
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Photos become thumbnails, a catalogue and a contact sheet.")
+    parser.add_argument(
+        "--broker",
+        default=os.environ.get("TASKFORGE_BROKER"),
+        metavar="URL",
+        help="where jobs wait [TASKFORGE_BROKER, else a fresh SQLite file in the output folder]",
+    )
+    parser.add_argument(
+        "--photos",
+        type=Path,
+        default=Path(__file__).parent / "photos",
+        metavar="FOLDER",
+        help="the photos [six that come with the demo, and a damaged one]",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/photos"), metavar="FOLDER", help="where everything goes [out/photos]"
+    )
+    parser.add_argument(
+        "--processes", type=int, choices=range(1, 65), default=2, metavar="N", help="worker processes [2]"
+    )
+    return parser.parse_args(arguments)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """End as Ctrl-C does, workers first, when the demo is told to end or its terminal is closed."""
+    raise KeyboardInterrupt
+
+
+def _complain(problem: str, code: int) -> int:
+    sys.stdout.flush()
+    sys.stderr.write(f"{problem}\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,476 @@
+"""What only the SQLite broker can get wrong: its file, its locks, its bells, forks."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import shutil
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from taskforge.brokers.protocol import BrokerSettings, Demand
+from taskforge.brokers.sqlite import SqliteBroker, layout
+from taskforge.brokers.sqlite.queues import forget_idle
+from taskforge.brokers.stamp import Sender
+from taskforge.errors import BrokerRefused, BrokerUnavailable, BrokerUnsupported, SettingsError
+from taskforge.job import JobState, NewJob
+from taskforge.settlement import Ack
+from taskforge.testing import FakeClock
+
+ANY = Demand((10,), (("mail", (0,)),))
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "jobs.db"
+
+
+@pytest.fixture
+def connect(path: Path) -> Iterator[Callable[..., SqliteBroker]]:
+    """Makes brokers on the file, closed when the test ends."""
+    opened: list[SqliteBroker] = []
+
+    def connect(url: str = f"sqlite:///{path}", prefix: str = "test", **settings: object) -> SqliteBroker:
+        broker = SqliteBroker(url, BrokerSettings(prefix=prefix, **settings))  # type: ignore[arg-type]
+        opened.append(broker)
+        return broker
+
+    yield connect
+    for broker in opened:
+        broker.close()
+
+
+def put(broker: SqliteBroker, *ids: str, queue: str = "mail") -> None:
+    broker.enqueue([NewJob(job_id, queue, b"body") for job_id in ids], Sender().stamp())
+
+
+def claimed(broker: SqliteBroker) -> list[str]:
+    return [delivery.id for delivery in broker.exchange(ANY, [], Sender().stamp()).deliveries]
+
+
+def test_a_url_without_a_file_is_refused_with_examples() -> None:
+    for url in ("sqlite://", "sqlite:///", "sqlite:////", "sqlite:///:memory:", "sqlite://host/jobs.db"):
+        with pytest.raises(SettingsError, match="memory://"):
+            SqliteBroker(url, BrokerSettings(prefix="test"))
+
+
+def test_a_relative_path_keeps_its_meaning_when_the_directory_changes(
+    connect: Callable[..., SqliteBroker], path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(path.parent)
+    broker = connect("sqlite:///jobs.db")
+
+    monkeypatch.chdir("/")
+    broker.open()
+
+    assert path.exists()
+    assert broker.describe() == f"sqlite:///{path}"
+
+
+def test_a_missing_folder_is_named(connect: Callable[..., SqliteBroker], path: Path) -> None:
+    broker = connect(f"sqlite:///{path.parent}/nowhere/jobs.db")
+
+    with pytest.raises(BrokerRefused, match="nowhere does not exist"):
+        broker.open()
+
+
+def test_a_folder_is_no_database(connect: Callable[..., SqliteBroker], path: Path) -> None:
+    path.mkdir()
+
+    with pytest.raises(BrokerRefused, match=r"jobs\.db cannot be opened"):
+        connect().open()
+
+
+def test_a_file_that_is_no_database_is_refused_and_kept(connect: Callable[..., SqliteBroker], path: Path) -> None:
+    path.write_text("shopping list\n" * 100)
+
+    with pytest.raises(BrokerUnsupported, match="no SQLite database"):
+        put(connect(), "a")
+
+    assert path.read_text().startswith("shopping list")
+
+
+def test_another_programs_database_is_refused_and_kept(connect: Callable[..., SqliteBroker], path: Path) -> None:
+    with sqlite3.connect(path) as other:
+        other.execute("create table users(name)")
+    other.close()
+
+    with pytest.raises(BrokerUnsupported, match="a file of its own"):
+        connect().open()
+
+    with sqlite3.connect(path) as other:
+        assert other.execute("select name from sqlite_master").fetchall() == [("users",)]
+    other.close()
+
+
+@pytest.mark.parametrize(("epoch", "level", "served"), [(1, 1, True), (1, 2, True), (1, 3, False), (2, 1, False)])
+def test_a_layout_of_another_epoch_or_too_far_ahead_is_refused(
+    connect: Callable[..., SqliteBroker], path: Path, epoch: int, level: int, served: bool
+) -> None:
+    connect().open()
+    with sqlite3.connect(path) as db:
+        db.execute("update meta set epoch = ?, level = ?", (epoch, level))
+    db.close()
+
+    broker = connect()
+
+    if served:
+        broker.open()
+    else:
+        with pytest.raises(BrokerUnsupported, match=f"layout {epoch}.{level}, written by a newer taskforge"):
+            broker.open()
+
+
+def test_a_migration_that_fails_leaves_nothing(
+    connect: Callable[..., SqliteBroker], path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "broken.sql"
+    broken.write_text("create table half(x);\ncreate table half(x);\n")
+    monkeypatch.setattr(layout, "LEVELS", (*layout.LEVELS, broken))
+
+    with pytest.raises(sqlite3.OperationalError):
+        connect().open()
+
+    monkeypatch.undo()
+    connect().open()
+
+
+def test_durability_that_sqlite_cannot_give_is_refused_at_the_first_call(connect: Callable[..., SqliteBroker]) -> None:
+    for url, durability in [("sqlite:///unused.db", "replicated"), ("memory://", "disk")]:
+        broker = connect(url, durability=durability)
+
+        with pytest.raises(BrokerUnsupported, match=f"durability '{durability}'"):
+            broker.enqueue([], Sender().stamp())
+
+
+def test_a_file_that_stays_locked_is_unavailable_and_the_call_can_be_sent_again(
+    connect: Callable[..., SqliteBroker], path: Path
+) -> None:
+    broker, stamp = connect(timeout=timedelta(milliseconds=20)), Sender().stamp()
+    broker.open()
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("begin immediate")
+
+    with pytest.raises(BrokerUnavailable, match=r"jobs\.db stayed locked by another program"):
+        broker.enqueue([NewJob("a", "mail", b"")], stamp)
+
+    holder.close()
+    assert broker.enqueue([NewJob("a", "mail", b"")], stamp)[0].new
+
+
+def test_a_full_disk_refuses_the_call_and_changes_nothing(connect: Callable[..., SqliteBroker]) -> None:
+    broker = connect()
+    broker.open()
+    with broker._connections.read() as db:
+        db.execute("pragma max_page_count = 1")  # not below what the file has: it cannot grow from here
+
+    with pytest.raises(BrokerRefused, match="disk is full"):
+        broker.enqueue([NewJob("a", "mail", b"x" * 100_000)], Sender().stamp())
+
+    assert broker.inspector.get("mail", "a") is None
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_file_deleted_under_a_live_broker_is_made_anew_and_said(
+    connect: Callable[..., SqliteBroker], path: Path, caplog: pytest.LogCaptureFixture, replaced: bool
+) -> None:
+    broker = connect()
+    put(broker, "before")
+
+    for file in path.parent.glob("jobs.db*"):
+        shutil.rmtree(file) if file.is_dir() else file.unlink()
+    if replaced:
+        put(connect(), "by another process")
+    with caplog.at_level(logging.WARNING):
+        put(broker, "after")
+        put(broker, "more")
+
+    assert claimed(broker) == (["by another process"] if replaced else []) + ["after", "more"]
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "deleted or replaced" in caplog.text
+
+
+def test_a_waiting_worker_hears_the_bell_after_the_folder_was_deleted(
+    connect: Callable[..., SqliteBroker], path: Path
+) -> None:
+    broker = connect()
+    broker.wait(["mail"], 0)
+    shutil.rmtree(path.parent / "jobs.db-bells")
+    broker.wait(["mail"], 0)
+
+    put(connect(), "a")
+
+    assert rang(broker, "mail")
+
+
+def test_calls_of_many_threads_do_not_fail_for_being_many(connect: Callable[..., SqliteBroker]) -> None:
+    broker = connect()
+    threads = [
+        threading.Thread(target=lambda name=name: [put(broker, f"{name} {n}") for n in range(20)]) for name in range(8)
+    ]
+
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+
+    assert broker.inspector.counts("mail").ready == 160
+
+
+def test_processes_that_make_the_file_at_the_same_time_all_succeed(path: Path) -> None:
+    fork = multiprocessing.get_context("fork")
+    barrier = fork.Barrier(4)
+
+    def run(name: str) -> None:
+        broker = SqliteBroker(f"sqlite:///{path}", BrokerSettings(prefix="test"))
+        barrier.wait(10)
+        put(broker, name)
+
+    children = [fork.Process(target=run, args=(f"{n}",)) for n in range(4)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(20)
+
+    assert [child.exitcode for child in children] == [0, 0, 0, 0]
+    assert len(claimed(SqliteBroker(f"sqlite:///{path}", BrokerSettings(prefix="test")))) == 4
+
+
+def in_a_fork(what: Callable[[], object]) -> int:
+    """The exit code of a forked child that runs `what`; 1 when it raised."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            what()
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_a_forked_child_begins_anew_and_the_parent_goes_on(connect: Callable[..., SqliteBroker]) -> None:
+    broker = connect()
+    put(broker, "parent")
+    broker.wait(["mail"], 0)
+    inherited = broker._connections._idle
+
+    def child() -> None:
+        assert broker.wait(["mail"], 0)
+        put(broker, "child")
+        assert broker._connections._idle is not inherited
+
+    assert in_a_fork(child) == 0
+    put(broker, "parent again")
+
+    assert claimed(broker) == ["parent", "child", "parent again"]
+
+
+def test_a_forked_child_cannot_use_the_jobs_in_memory(connect: Callable[..., SqliteBroker]) -> None:
+    broker = connect("memory://")
+    put(broker, "a")
+
+    def child() -> None:
+        for call in (lambda: put(broker, "b"), lambda: broker.wait(["mail"], 0), broker.waiter, broker.open):
+            with pytest.raises(BrokerUnsupported, match="in the process that made it"):
+                call()
+
+    assert in_a_fork(child) == 0
+    assert claimed(broker) == ["a"]
+
+
+def test_two_brokers_in_memory_share_nothing(connect: Callable[..., SqliteBroker]) -> None:
+    one, other = connect("memory://"), connect("memory://")
+
+    put(one, "a")
+
+    assert claimed(other) == []
+
+
+def test_two_apps_on_one_file_do_not_see_each_other(connect: Callable[..., SqliteBroker]) -> None:
+    one, other = connect(prefix="one"), connect(prefix="other")
+    other.wait(["mail"], 0)
+
+    put(one, "a")
+    one.announce(["mail"])
+
+    assert claimed(other) == []
+    assert (other.inspector.queues(), other.inspector.find("a")) == ([], [])
+    assert not rang(other, "mail")
+
+
+def rang(broker: SqliteBroker, queue: str) -> bool:
+    """Whether the queue's bell has a token for this broker."""
+    fd = broker._bells._open[broker._calls.bell(queue)]  # type: ignore[attr-defined]
+    try:
+        return bool(os.read(fd, 1))
+    except BlockingIOError:
+        return False
+
+
+def test_a_bell_holds_one_token_however_often_it_rings(connect: Callable[..., SqliteBroker]) -> None:
+    broker = connect()
+    broker.wait(["mail"], 0)
+
+    for n in range(10):
+        put(broker, str(n))
+
+    assert rang(broker, "mail")
+    assert not rang(broker, "mail")
+
+
+def test_what_came_before_the_first_wait_is_not_slept_over(connect: Callable[..., SqliteBroker]) -> None:
+    broker = connect()
+    put(broker, "a")
+
+    began = time.monotonic()
+    assert broker.wait(["mail"], 30)
+
+    assert time.monotonic() - began < 15
+
+
+def test_a_claim_that_leaves_jobs_wakes_another_worker(connect: Callable[..., SqliteBroker]) -> None:
+    one, other = connect(), connect()
+    put(one, *(str(n) for n in range(20)))
+    other.wait(["mail"], 0)
+    assert not rang(other, "mail")
+
+    claimed(one)
+
+    assert rang(other, "mail")
+
+
+@pytest.fixture
+def no_fifos(monkeypatch: pytest.MonkeyPatch) -> None:
+    def mkfifo(path: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "mkfifo", mkfifo)
+
+
+@pytest.mark.usefixtures("no_fifos")
+def test_without_fifos_a_worker_hears_of_changes_by_looking(
+    connect: Callable[..., SqliteBroker], caplog: pytest.LogCaptureFixture
+) -> None:
+    broker, other = connect(), connect()
+    broker.wait(["mail"], 0)
+    broker.wait(["mail"], 0)
+
+    put(other, "a")
+
+    began = time.monotonic()
+    assert broker.wait(["mail"], 30)
+    assert time.monotonic() - began < 15
+    broker.wake()
+    assert not broker.wait(["mail"], 30)
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.usefixtures("no_fifos")
+def test_without_fifos_a_waiter_hears_of_ends_by_looking(connect: Callable[..., SqliteBroker]) -> None:
+    broker, other = connect(), connect()
+    put(broker, "a", "b")
+    waiter = broker.waiter()
+    waiter.watch("mail", "a")
+    waiter.watch("mail", "b")
+    first = other.exchange(ANY, [], Sender().stamp()).deliveries[0]
+
+    other.exchange(Demand(), [Ack(first, HOUR, HOUR)], Sender().stamp())
+
+    assert waiter.listen(10) == ["a"]
+    waiter.close()
+
+
+def test_the_channel_of_a_dead_waiter_is_removed_when_it_would_be_told(
+    connect: Callable[..., SqliteBroker], path: Path
+) -> None:
+    broker = connect()
+    put(broker, "a", "b")
+    def child() -> None:
+        waiter = broker.waiter()
+        waiter.watch("mail", "a")
+        waiter.watch("mail", "b")
+
+    assert in_a_fork(child) == 0
+    bells = path.parent / "jobs.db-bells"
+    assert list(bells.glob("w*"))
+
+    broker.inspector.cancel("mail", ["a"], HOUR, Sender().stamp())
+
+    assert list(bells.glob("w*")) == []
+    with broker._connections.read() as db:
+        assert db.execute("select count(*) from waiters").fetchone()[0] == 0
+
+
+def test_a_job_keeps_few_waiters_and_the_latest_are_told(connect: Callable[..., SqliteBroker]) -> None:
+    broker = connect("memory://")
+    put(broker, "a")
+    waiters = [broker.waiter() for _ in range(40)]
+    for waiter in waiters:
+        waiter.watch("mail", "a")
+
+    broker.inspector.cancel("mail", ["a"], HOUR, Sender().stamp())
+
+    assert [bool(waiter.listen(0)) for waiter in waiters] == [False] * 8 + [True] * 32
+
+
+def test_a_forgotten_queue_does_not_repeat_delivery_numbers(connect: Callable[..., SqliteBroker]) -> None:
+    clock = FakeClock()
+    broker = connect(clock=clock)
+    put(broker, "a")
+    (first,) = broker.exchange(ANY, [], Sender().stamp()).deliveries
+    broker.exchange(Demand(), [Ack(first, timedelta(0), HOUR)], Sender().stamp())
+    clock.advance(3600)
+    broker.exchange(ANY, [], Sender().stamp())
+    clock.advance(25 * 3600)
+    broker.announce(["other"])
+    with broker._connections.read() as db:
+        assert db.execute("select name from queues").fetchall() == [("other",)]
+
+    put(broker, "a")
+
+    assert broker.exchange(ANY, [], Sender().stamp()).deliveries[0].number > first.number
+
+
+def test_a_queue_with_jobs_is_not_forgotten(connect: Callable[..., SqliteBroker]) -> None:
+    broker = connect()
+    put(broker, "a")
+
+    with broker._connections.write() as db:
+        forget_idle(db, "test", 1 << 50)
+
+    assert claimed(broker) == ["a"]
+
+
+def test_a_checkpoint_moves_the_log_into_the_file(connect: Callable[..., SqliteBroker], path: Path) -> None:
+    broker = connect()
+    put(broker, *(str(n) for n in range(200)))
+    before = path.stat().st_size
+
+    broker.checkpoint()
+
+    assert path.stat().st_size > before
+
+
+def test_an_error_inside_a_call_undoes_all_of_it(
+    connect: Callable[..., SqliteBroker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = connect()
+    put(broker, "a")
+    (delivery,) = broker.exchange(ANY, [], Sender().stamp()).deliveries
+    child = NewJob("child", "mail", b"", delay="not a span")  # type: ignore[arg-type]
+
+    with pytest.raises(TypeError):
+        broker.exchange(ANY, [Ack(delivery, HOUR, HOUR, then=(child,))], Sender().stamp())
+
+    record = broker.inspector.get("mail", "a")
+    assert record is not None
+    assert record.state is JobState.RUNNING
+    assert broker.enqueue([NewJob("b", "mail", b"")], Sender().stamp())[0].new

@@ -1,0 +1,106 @@
+"""A bench for single scripts: runs one on an empty server, and shows all that is in a queue afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgpack
+import pytest
+import redis
+
+from taskforge.brokers.redis.keys import QUEUE_KEYS, Keys
+from taskforge.brokers.redis.scripts import script
+
+#: Where the tests' clock stands, in ms.
+NOW = 1_900_000_000_000
+HOUR = 3_600_000
+LEASE = 60_000
+#: finished, results, result bytes, dead
+RETENTION = [1_000, 1_000, 1_000_000, 1_000]
+
+
+def place(turn: int, priority: int = 0) -> float:
+    """The place of the job that took this turn."""
+    return float((100 - priority) * 2**45 + turn)
+
+
+def due(ms: int, priority: int = 0) -> float:
+    """The score of a delayed job."""
+    return float(ms * 256 + 100 - priority)
+
+
+def body(text: bytes, at: int = NOW) -> bytes:
+    """What `jobs` holds of a job that was enqueued at this time."""
+    return at.to_bytes(6, "big") + text
+
+
+class Bench:
+    """One queue, `q`, one sender, and a clock that stands still until it is set."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.client = client
+        self.keys = Keys("t")
+        self.now = NOW
+        self.number = 0
+
+    def run(self, name: str, *queues: str, again: bool = False, sender: str = "s", **arguments: Any) -> Any:
+        """Run a script on these queues (`q` if none); lists go in as msgpack. `again` repeats the last number."""
+        called = script(name)
+        keys = [key for queue in queues or ("q",) for key in self._keys(queue, sender, "number" in called.arguments)]
+        if "number" in called.arguments:
+            self.number += not again
+            arguments["number"] = self.number
+        if "now" in called.arguments:
+            arguments["now"] = self.now
+        packed = {k: msgpack.packb(v, use_bin_type=False) if isinstance(v, list) else v for k, v in arguments.items()}
+        _, _, count, *rest = called.call(tuple(keys), **packed)
+        return self.client.eval(called.source, count, *rest)
+
+    def enqueue(self, *rows: list[Any], queue: str = "q", again: bool = False) -> bytes:
+        return self.run("enqueue", queue, jobs=list(rows), again=again)
+
+    def exchange(self, want: int = 0, *rows: list[Any], again: bool = False, retention: list[int] = RETENTION) -> Any:
+        """Settle and claim in `q`; its part of the answer."""
+        return self.exchange_all([[list(rows), [1], retention]], [want], again=again)[0]
+
+    def exchange_all(
+        self, parts: list[Any], free: list[int], *then: Any, queues: tuple[str, ...] = ("q",), again: bool = False
+    ) -> Any:
+        """The whole request: a part for each queue, free slots per pool, jobs to enqueue on success."""
+        request = msgpack.packb([parts, free, list(then), HOUR], use_bin_type=False)
+        return self.run("exchange", *queues, again=again, lease=LEASE, claimer="s", request=request)
+
+    def key(self, name: str, queue: str = "q") -> str:
+        return self.keys.queue(queue)[QUEUE_KEYS.index(name)]
+
+    def state(self, queue: str = "q") -> dict[str, Any]:
+        """Every key of the queue that exists, but for `meta`, which `meta` shows."""
+        shown = {name: self._shown(self.key(name, queue)) for name in QUEUE_KEYS if name != "meta"}
+        return {name: value for name, value in shown.items() if value}
+
+    def meta(self, queue: str = "q") -> dict[str, int]:
+        return {k.decode(): int(float(v)) for k, v in self.client.hgetall(self.key("meta", queue)).items()}
+
+    def _keys(self, queue: str, sender: str, numbered: bool) -> tuple[str, ...]:
+        keys = self.keys.queue(queue)
+        return (*keys, self.keys.sender(queue, sender)) if numbered else keys
+
+    def _shown(self, key: str) -> Any:
+        match self.client.type(key):
+            case b"zset":
+                return dict(self.client.zrange(key, 0, -1, withscores=True))
+            case b"hash":
+                return self.client.hgetall(key)
+            case b"set":
+                return self.client.smembers(key)
+            case b"list":
+                return self.client.lrange(key, 0, -1)
+        return None
+
+
+@pytest.fixture
+def bench(redis_url: str) -> Iterator[Bench]:
+    client = redis.Redis.from_url(redis_url)
+    yield Bench(client)
+    client.close()
