@@ -92,9 +92,9 @@ class Taskforge:
         self, *, name: str | None = None, aliases: Sequence[str] = (), **options: Unpack[TaskOptions]
     ) -> Decorator: ...
 
-    def task(
+    def task(  # type: ignore[misc]  # mypy finds fault with ** in the overloads of a method; current.task, the same, passes
         self,
-        function: Callable[P, R] | None = None,
+        function: Callable[..., object] | None = None,
         /,
         *,
         name: str | None = None,

@@ -67,12 +67,12 @@ class Target(Protocol):
 class NamedTask:
     """A task known by name only: its options and its signature are its worker's business."""
 
-    options: OptionValues = {}
     names: tuple[str, ...] = ()
     types = Types.none(permissive=True)
 
     def __init__(self, name: str, desk: Desk) -> None:
         self.name, self.desk = name, desk
+        self.options: OptionValues = {}
 
     def bind(self, args: Sequence[object], kwargs: Mapping[str, object]) -> None:
         """Anything may fit: the worker will tell."""

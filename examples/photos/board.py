@@ -128,10 +128,7 @@ class Board:
         """What happened to each job, in the order in which they ended."""
         rows = sorted((row for row in self.rows if row.info), key=lambda row: _ended(row.info))
         head = ["task", "photo", "state", "attempts", "ms", "reason"]
-        cells = [
-            [row.task, row.photo, row.state, str(row.attempts), row.milliseconds, row.reason]
-            for row in rows
-        ]
+        cells = [[row.task, row.photo, row.state, str(row.attempts), row.milliseconds, row.reason] for row in rows]
         widths = [max(len(line[at]) for line in [head, *cells]) for at in range(len(head) - 1)]
         return [_line(line, widths) for line in [head, ["-" * width for width in widths] + ["-" * 6], *cells]]
 

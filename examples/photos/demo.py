@@ -79,7 +79,8 @@ def run(options: argparse.Namespace) -> int:
 
     print("", *board.table(), "", sep="\n")
     if not finished:
-        return _complain(f"photos: the workers ended too early; {album.folder / 'worker.log'} says why", 1)
+        log = album.folder / "worker.log"
+        return _complain(f"photos: the workers ended too early; {log} ends with:\n{_last_line(log)}", 1)
     for what in (album.contact_sheet, album.catalogue, album.folder / "thumbnails", album.store):
         print(f"{what.stem.replace('-', ' '):>14}  {what}")
     return 0 if board.as_expected else 1
@@ -137,26 +138,19 @@ def watch(board: Board, process: subprocess.Popen[bytes]) -> bool:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Photos become thumbnails, a catalogue and a contact sheet.")
-    parser.add_argument(
-        "--broker",
-        default=os.environ.get("TASKFORGE_BROKER"),
-        metavar="URL",
-        help="where jobs wait [TASKFORGE_BROKER, else a fresh SQLite file in the output folder]",
-    )
-    parser.add_argument(
-        "--photos",
-        type=Path,
-        default=Path(__file__).parent / "photos",
-        metavar="FOLDER",
-        help="the photos [six that come with the demo, and a damaged one]",
-    )
-    parser.add_argument(
-        "--out", type=Path, default=Path("out/photos"), metavar="FOLDER", help="where everything goes [out/photos]"
-    )
-    parser.add_argument(
-        "--processes", type=int, choices=range(1, 65), default=2, metavar="N", help="worker processes [2]"
-    )
-    return parser.parse_args(arguments)
+    here = Path(__file__).resolve().parent / "photos"
+    broker = os.environ.get("TASKFORGE_BROKER")
+    add = parser.add_argument
+    add("--broker", metavar="URL", default=broker, help="where jobs wait [TASKFORGE_BROKER, else a new SQLite file]")
+    add("--photos", metavar="FOLDER", type=Path, default=here, help="the photos [six of the demo's, one damaged]")
+    add("--out", metavar="FOLDER", type=Path, default=Path("out/photos"), help="for all that is made [out/photos]")
+    add("--processes", metavar="N", type=int, default=2, help="worker processes [2]")
+    options = parser.parse_args(arguments)
+    if options.processes < 1:
+        parser.error("--processes must be at least 1")
+    if (options.broker or "").startswith("memory:"):
+        parser.error("memory:// lives inside one process, and the workers are processes of their own")
+    return options
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -168,6 +162,10 @@ def _complain(problem: str, code: int) -> int:
     sys.stdout.flush()
     sys.stderr.write(f"{problem}\n")
     return code
+
+
+def _last_line(log: Path) -> str:
+    return "".join(log.read_text(errors="replace").splitlines()[-1:])
 
 
 if __name__ == "__main__":

@@ -91,7 +91,8 @@ def _banner(session: Session, queues: list[str], processes: int, threads: int | 
         "broker": app.broker.describe(),
         "queues": ", ".join(queues),
         "tasks": shown or "none: is a module missing in include=[…]?",
-        "processes": f"{processes}, each {threads or settings.threads} threads and {slots or settings.slots} async slots",
+        "processes": f"{processes}, each with {threads or settings.threads} threads "
+        f"and {slots or settings.slots} async slots",
         "retries": f"{settings.attempts} attempts, unless a task says otherwise",
         "kept": f"finished jobs {age} (the last {settings.finished_count:,} of a queue), "
         f"results {span(settings.result_age.total_seconds())}, dead jobs {span(settings.dead_age.total_seconds())}",

@@ -255,9 +255,10 @@ class Model:
                 job.record = replace(job.record, lease_until=min(job.record.lease_until, self._now + LEASE))
 
     def _let_time_pass(self, name: str) -> None:
-        """Expire, reclaim, promote: what an exchange does before it claims."""
+        """Sweep, expire, reclaim, promote: what an exchange does before it claims."""
         queue = self._queue(name)
-        jobs = self._alive(name).values()
+        queue.jobs = self._alive(name)
+        jobs = queue.jobs.values()
         for job in jobs:
             if job.record.state in WAITING and job.record.expires_at is not None and job.record.expires_at <= self._now:
                 self._end(job, JobState.CANCELLED, "expired", KEEP_EXPIRED)
@@ -315,12 +316,9 @@ class Model:
         return self._queues.setdefault(name, Queue())
 
     def _alive(self, name: str) -> dict[str, Job]:
-        """The jobs of a queue, without those that have aged out, which are forgotten here and now."""
-        queue = self._queue(name)
-        for id, job in [*queue.jobs.items()]:
-            if job.record.kept_until is not None and job.record.kept_until <= self._now:
-                del queue.jobs[id]
-        return queue.jobs
+        """The jobs of a queue that have not aged out."""
+        jobs = self._queue(name).jobs.items()
+        return {id: job for id, job in jobs if job.record.kept_until is None or job.record.kept_until > self._now}
 
     def _each(self, name: str, job_ids: Sequence[str], stamp: Stamp, change: Callable[[Job | None], T]) -> Sequence[T]:
         if (kept := self._kept({name}, stamp)) is not None:

@@ -29,12 +29,12 @@ local function ended(q, index, held, rows)
     redis.call('SREM', q.retrying, unpack(ids))
     redis.call('ZREM', q.expiring, unpack(ids))
   end
-  if redis.call('EXISTS', q.stopping, q.progress) > 0 then
+  if redis.call('EXISTS', q.stopping, q.progress, q.waiters) > 0 then                          -- none, as a rule
     redis.call('HDEL', q.stopping, unpack(ids))
     redis.call('HDEL', q.progress, unpack(ids))
+    tell(q, ids)
   end
   redis.call('HSET', q.facts, unpack(facts))
   redis.call('ZADD', index, unpack(scores))
-  tell(q, ids)
   trim(q, index)
 end
