@@ -187,11 +187,7 @@ class Sides(RuleBasedStateMachine):
         chosen = ids if body is None else ids[:1]
         self._call(sender, {queue}, lambda side, stamp: side.inspector.redrive(queue, chosen, stamp, body))
 
-    @rule(
-        queue=queues,
-        state=st.sampled_from([state for state in JobState if state is not JobState.RUNNING]),
-        sender=senders,
-    )
+    @rule(queue=queues, state=purgeable, sender=senders)
     def purge(self, queue: str, state: JobState, sender: str) -> None:
         self._call(sender, {queue}, lambda side, stamp: side.inspector.purge(queue, state, stamp))
 

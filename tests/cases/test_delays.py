@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from taskforge import JobHandle, JobState, Taskforge
 from tests.cases.apps import MakeApp, Watch
+from tests.servers import wait_until
 
 #: Brokers count in whole milliseconds.
 A_MILLISECOND = 0.001
@@ -37,6 +38,7 @@ def test_a_delayed_job_starts_on_time_and_never_early(app: Taskforge) -> None:
     late = {name: (started[name] - due[name]).total_seconds() for name in due}
     assert min(late.values()) >= 0, late
     assert all(started[name] >= asked[name] for name in asked), late
+    # DEFECT: Redis looks at the time limits of blocked clients only every 100 ms while nothing else happens.
     assert statistics.median(late.values()) < 0.05, late
 
 
@@ -53,19 +55,18 @@ def test_delayed_jobs_start_in_the_order_of_their_due_times(app: Taskforge) -> N
     assert order == list(range(12))
 
 
-def test_delays_that_fell_due_while_no_worker_was_up_are_worked_off_in_the_order_of_their_due_times(
-    app: Taskforge,
-) -> None:
+def test_delays_that_fell_due_while_no_worker_was_up_are_worked_off_in_due_order(app: Taskforge) -> None:
     order: list[int] = []
     app.task(name="note")(lambda number: order.append(number))
-    long_ago = datetime.now(UTC) - timedelta(hours=1)
     for number in (3, 1, 2):
-        app.by_name("note").using(at=long_ago + timedelta(seconds=number)).enqueue(number)
+        app.by_name("note").using(delay=number * 0.05).enqueue(number)
+    wait_until(lambda: due(app) == 3)
 
-    with app.worker(threads=1, burst=True) as worker:
-        worker.wait(10)
+    watch = Watch(app)
+    with app.worker(threads=1):
+        watch.wait("job_succeeded", 3)
 
-    assert sorted(order) == [1, 2, 3]
+    assert order == [1, 2, 3]
 
 
 def test_no_delay_and_a_delay_of_zero_are_ready_at_once(app: Taskforge) -> None:
@@ -105,4 +106,10 @@ def test_a_delayed_job_is_held_by_no_worker_and_runs_once(apps: MakeApp) -> None
 
     assert (while_waiting.state, while_waiting.worker) == (JobState.DELAYED, None)
     assert sum(len(watch.of("job_started")) for watch in watches) == 1
-    assert (job.info().attempts, job.info().crashes) == (1, 0)
+    assert job.info().crashes == 0
+
+
+def due(app: Taskforge) -> int:
+    """How many delayed jobs are past their time."""
+    delayed = app.inspector.list("default", JobState.DELAYED)
+    return sum(record.due_at is not None and record.due_at <= datetime.now(UTC) for record in delayed)

@@ -252,6 +252,15 @@ def test_jobs_to_enqueue_on_success_come_with_the_ack_or_not_at_all(bench: Bench
     }
 
 
+def test_any_number_of_jobs_may_follow_a_success(bench: Bench) -> None:
+    number = claimed(bench, "a")
+    children = [[1, 1, 1, [f"{n:04}", b"", 0]] for n in range(5_000)]
+
+    bench.exchange_all([[[ack("a", number)], [], RETENTION]], [], *children)
+
+    assert len(bench.state()["ready"]) == 5_000
+
+
 def test_the_end_of_a_job_is_told_to_those_who_wait_for_it(bench: Bench) -> None:
     number = claimed(bench, "a", "b")
     bench.client.hset(bench.key("waiters"), mapping={"a": "one\ntwo", "b": "two"})

@@ -31,6 +31,11 @@ def test_a_script_begins_with_its_contract(path: Path) -> None:
     assert not re.search(r"KEYS|ARGV", "\n".join(rest))
 
 
+@pytest.mark.parametrize("path", SCRIPTS + FRAGMENTS, ids=lambda path: path.stem)
+def test_lines_are_as_short_as_in_python(path: Path) -> None:
+    assert not [line for line in path.read_text().splitlines() if len(line) > 120]
+
+
 @pytest.mark.parametrize("path", FRAGMENTS, ids=lambda path: path.stem)
 def test_a_fragment_defines_what_its_name_says_and_works_on_its_arguments_only(path: Path) -> None:
     text = path.read_text()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from taskforge.brokers.sqlite.calls import Call
 from taskforge.brokers.sqlite.ending import STEP, Ending, end
 from taskforge.brokers.sqlite.queues import Queue
@@ -9,6 +11,8 @@ from taskforge.job import JobState
 
 #: How long the record of a job is kept that no run began in time (ms): as long as any finished job's by default.
 _KEEP_EXPIRED = 3600 * 1000
+
+_THESE = "(select value from json_each(?))"
 
 # Each step handles at most STEP jobs and returns True when that bound cut it.
 
@@ -33,12 +37,14 @@ def reclaim(call: Call, queue: Queue) -> bool:
     ).fetchall()
     if not rows:
         return False
-    call.db.executemany("update jobs set crashes = crashes + 1 where seq = ?", [(seq,) for seq, _ in rows[:STEP]])
+    lapsed = json.dumps([seq for seq, _ in rows[:STEP]])
+    call.db.execute(f"update jobs set crashes = crashes + 1 where seq in {_THESE}", (lapsed,))
     stopped = [(seq, keep) for seq, keep in rows[:STEP] if keep is not None]
     end(call, queue, [Ending(seq, JobState.CANCELLED, keep, "requested") for seq, keep in stopped])
-    call.db.executemany(
-        "update jobs set state = 'ready', lease = null, started = null, worker = null where seq = ?",
-        [(seq,) for seq, keep in rows[:STEP] if keep is None],
+    call.db.execute(
+        "update jobs set state = 'ready', lease = null, started = null, worker = null "
+        f"where seq in {_THESE} and state = 'running'",
+        (lapsed,),
     )
     call.stirred.add(queue.name)
     return len(rows) > STEP
@@ -57,10 +63,12 @@ def promote(call: Call, queue: Queue) -> bool:
 
 def make_ready(call: Call, queue: Queue, seqs: list[int]) -> None:
     """Put delayed jobs at the end of the ready ones, in this order."""
-    call.db.executemany(
-        "update jobs set state = 'ready', turn = ?, due = null, retrying = 0 where seq = ?",
-        [(queue.next_turn(), seq) for seq in seqs],
+    call.db.execute(
+        "update jobs set state = 'ready', turn = ? + e.key, due = null, retrying = 0 from json_each(?) e "
+        "where jobs.seq = e.value",
+        (queue.turn + 1, json.dumps(seqs)),
     )
+    queue.turn += len(seqs)
     call.stirred.add(queue.name)
 
 

@@ -1,16 +1,17 @@
 -- Settle a batch of deliveries and claim the next one, over any number of queues: all settlements first, with the jobs
 -- they enqueue, then queue by queue what time has brought, and the claim, within the slots and bytes that are left.
--- Returns per queue: settlements that came too late (counted from 1), ids of lost claims (of a repeated call), 1 to look
--- again at once, ms until something is due (-1: nothing), and the claim: its number, ids, places, bodies, and a list of
--- position (from 1) and 4 bytes attempts and crashes of those delivered before.
+-- Returns per queue: settlements that came too late (from 1), ids of lost claims (of a repeated call), 1 to look again at
+-- once, ms until something is due (-1: nothing), and the claim: its number, ids, places, bodies, and a list of position
+-- (from 1) and 4 bytes attempts and crashes of those delivered before.
 local keys    = KEYS     -- queue by queue, as include/queue names them, each time with the sender's record
 local now     = ARGV[1]  -- ms, '' for the server's clock
 local number  = ARGV[2]  -- of the sender's call
 local claimer = ARGV[3]  -- the sender, at most 255 bytes
 local lease   = ARGV[4]  -- ms
-local request = ARGV[5]  -- msgpack: per queue {settlements (rows of include/settle), pools it needs (from 1), retention
-                         -- (finished, results, result bytes, dead)}, free slots per pool, jobs to enqueue on success (queue and row of the
-                         -- settlement, queue of the job, all from 1, then a row of include/accept), keep of expired jobs (ms)
+local request = ARGV[5]  -- msgpack: parts, free slots per pool, jobs to enqueue on success, keep of expired jobs (ms);
+                         -- a part for each queue: settlements (rows of include/settle), the pools it needs (from 1),
+                         -- retention (finished, results, result bytes, dead); a job to enqueue: queue and row of its
+                         -- settlement, its own queue, all from 1, and a row of include/accept
 
 -- include: queue
 -- include: clock
@@ -55,9 +56,10 @@ for _, job in ipairs(thens) do
   end
 end
 for i, rows in pairs(jobs) do
-  if not queues[i].kept then
-    local _, ringing = accept(queues[i], rows)
-    queues[i].moved = queues[i].moved or ringing
+  local q = queues[i]
+  for first = 1, q.kept and 0 or #rows, 250 do         -- BATCH: Lua cannot unpack any number of them
+    local _, ringing = accept(q, {unpack(rows, first, math.min(first + 249, #rows))})
+    q.moved = q.moved or ringing
   end
 end
 

@@ -32,7 +32,9 @@ local function redrive()
       facts[#facts + 1] = id; facts[#facts + 1] = entry.set_place(entry.again(entries[i]), place)
       ready[#ready + 1] = place; ready[#ready + 1] = id
       redis.call('ZREM', dead[i] and q.dead or q.cancelled, id)
-      if body ~= '' then redis.call('HSET', q.jobs, id, string.sub(redis.call('HGET', q.jobs, id), 1, 6) .. string.sub(body, 2)) end
+      if body ~= '' then
+        redis.call('HSET', q.jobs, id, string.sub(redis.call('HGET', q.jobs, id), 1, 6) .. string.sub(body, 2))
+      end
     end
   end
   if #ready > 0 then

@@ -1,5 +1,5 @@
--- Change the priority of waiting and running jobs; each becomes the last of its new priority, a running one when it comes
--- back. Returns a string of 1, or 0 for a job that has ended or is unknown.
+-- Change the priority of waiting and running jobs; each becomes the last of its new priority, a running one when it
+-- comes back. Returns a string of 1, or 0 for a job that has ended or is unknown.
 local keys     = KEYS     -- as include/queue names them, with the sender's record
 local now      = ARGV[1]  -- ms, '' for the server's clock
 local number   = ARGV[2]  -- of the sender's call

@@ -1,5 +1,5 @@
--- Ask to be told of a job's end on a channel, and read the job. Returns a row of include/records, or nothing when the job
--- is unknown. One that has ended is not registered.
+-- Ask to be told of a job's end on a channel, and read the job. Returns a row of include/records, or nothing when the
+-- job is unknown. One that has ended is not registered.
 local keys    = KEYS     -- as include/queue names them
 local now     = ARGV[1]  -- ms, '' for the server's clock
 local id      = ARGV[2]

@@ -1,8 +1,8 @@
 -- include: aged_out
 -- include: latest_moment
 
--- Accept jobs into a queue, as ready or delayed. Each row: id, body, priority, and then, or false: delay (ms), due time,
--- ms until it expires, time it expires. Returns a string of 1 (new) and 0 (the id is known), and whether to ring.
+-- Accept jobs into a queue, as ready or delayed. Each row: id, body, priority, and then, or false: delay (ms), due
+-- time, ms until it expires, time it expires. Returns a string of 1 (new) and 0 (the id is known), and whether to ring.
 local function accept(q, rows)
   local n, ids = #rows, {}
   for i = 1, n do ids[i] = rows[i][1] end

@@ -1,8 +1,8 @@
 -- include: read
 -- include: ring
 
--- Claim the best ready jobs for this sender, at most `want`, under one new delivery number. Returns ids, places, bodies,
--- a list of position and counts of those delivered before, the bytes read, and whether their bytes cut the claim short.
+-- Claim the best ready jobs for this sender, at most `want`, under one new delivery number. Returns ids, places,
+-- bodies, a list of position and counts of those delivered before, the bytes read, and whether bytes cut it short.
 local function claim(q, want, room, lease, sender)
   local ranked = redis.call('ZRANGE', q.ready, 0, want - 1, 'WITHSCORES')
   if #ranked == 0 then redis.call('DEL', q.bell); return {}, {}, {}, {}, 0, false end

@@ -12,7 +12,7 @@ local function ended(q, index, held, rows)
   for i = 1, n do
     local row = rows[i]
     local length = row[7] and #row[7] or 0
-    if not suffix or row[5] ~= took or row[6] ~= reason or length ~= size then        -- most rows of a batch share these
+    if not suffix or row[5] ~= took or row[6] ~= reason or length ~= size then      -- mostly shared
       took, reason, size = row[5], row[6], length
       suffix = '|' .. struct.pack('>I6I6I4', q.now, took or 2 ^ 48 - 1, size) .. (reason or '')
     end
@@ -29,7 +29,7 @@ local function ended(q, index, held, rows)
     redis.call('SREM', q.retrying, unpack(ids))
     redis.call('ZREM', q.expiring, unpack(ids))
   end
-  if redis.call('EXISTS', q.stopping, q.progress, q.waiters) > 0 then                          -- none, as a rule
+  if redis.call('EXISTS', q.stopping, q.progress, q.waiters) > 0 then                    -- none, as a rule
     redis.call('HDEL', q.stopping, unpack(ids))
     redis.call('HDEL', q.progress, unpack(ids))
     tell(q, ids)

@@ -3,7 +3,8 @@
 --    2-7    number of the latest delivery      8-13   when that was claimed, ms (0: it waits again)
 --   14-15   attempts     16-17   crashes       18     length of what follows: the sender that claimed it
 --   then    the place it was claimed from, in decimal
---   ended   '|', 6 bytes ended-at, 6 bytes how long the last run took (all ones: unknown), 4 bytes size of its result, then the reason
+--   ended   '|', 6 bytes ended-at, 6 bytes how long the last run took (all ones: unknown), 4 bytes size of its result,
+--           then the reason
 local entry = {}
 
 -- of a job that was never delivered

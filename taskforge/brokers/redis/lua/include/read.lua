@@ -1,5 +1,6 @@
--- The bodies of these jobs, in order, as `jobs` holds them: as many as fit into `room` bytes, but one if all room is left.
--- Read 16 at a time, so that what does not fit has cost little. Returns them, their bytes, and whether some did not fit.
+-- The bodies of these jobs, in order, as `jobs` holds them: as many as fit into `room` bytes, but one if all room is
+-- left. Read 16 at a time, so that what does not fit has cost little. Returns them, their bytes, and whether some did
+-- not fit.
 local function read(q, ids, room)
   local bodies, bytes = {}, 0
   for first = 1, #ids, 16 do

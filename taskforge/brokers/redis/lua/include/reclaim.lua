@@ -5,7 +5,7 @@
 -- those that were asked to stop end as cancelled. Not for a while after the clock jumped: keepers extend first.
 -- Returns whether there may be more.
 local function reclaim(q, lease)
-  if q.cut == '1' then                                 -- after a step back, no lease may reach further than one from now
+  if q.cut == '1' then                                 -- after a step back, no lease reaches further than one from now
     local longest, ids = string.format('%.0f', q.now + lease), nil
     repeat
       ids = redis.call('ZRANGE', q.running, '(' .. longest, '+inf', 'BYSCORE', 'LIMIT', 0, 1000)

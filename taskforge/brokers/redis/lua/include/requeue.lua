@@ -20,7 +20,8 @@ local function requeue(q, rows)
       local place = entry.place(e)
       facts[#facts + 1] = id; facts[#facts + 1] = entry.released(e)
       if delay > 0 then
-        delayed[#delayed + 1] = latest_moment(q.now + delay) * 256 + math.floor(place / 2 ^ 45); delayed[#delayed + 1] = id
+        delayed[#delayed + 1] = latest_moment(q.now + delay) * 256 + math.floor(place / 2 ^ 45)
+        delayed[#delayed + 1] = id
         if row[9] > 0 then retrying[#retrying + 1] = id end
       else
         if delay == 0 then q.turn = q.turn + 1; place = place - place % 2 ^ 45 + q.turn end

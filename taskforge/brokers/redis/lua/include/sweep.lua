@@ -1,6 +1,6 @@
 -- include: forget
 
--- Forget ended jobs that have aged out, at most 250 of each kind; looked for once a second, or at once while some are left.
+-- Forget ended jobs that have aged out, at most 250 of each kind: once a second, or at once while some are left.
 local function sweep(q)
   if q.now >= q.swept and q.now - q.swept < 1000 then return end
   local left, now = false, string.format('%.0f', q.now)
