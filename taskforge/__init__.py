@@ -1,6 +1,7 @@
 """taskforge: a task queue for Python. The public names, nothing else."""
 
 from taskforge.app import Taskforge, current_app
+from taskforge.checks import Keep
 from taskforge.current import task
 from taskforge.errors import (
     AmbiguousJob,
@@ -28,9 +29,9 @@ from taskforge.errors import (
     UnknownTask,
     WouldBlock,
 )
-from taskforge.handle import JobHandle, JobInfo, Progress, RunError
+from taskforge.handle import JobHandle
+from taskforge.info import JobInfo, Progress, RunError
 from taskforge.job import Cancellation, Counts, JobState
-from taskforge.options import Keep
 from taskforge.outcome import Discard, Fail, RetryLater, RunTimeout, Snooze
 from taskforge.retry import Exponential, Fixed, Retry
 from taskforge.run import Run, current_job

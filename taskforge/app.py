@@ -12,24 +12,18 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar, Unpack, cast, overload
 
 from taskforge.around import Arounds
 from taskforge.brokers import open_broker
-from taskforge.brokers.protocol import Broker, BrokerSettings, Inspector, Retention
+from taskforge.brokers.protocol import Broker, BrokerSettings, Inspector
+from taskforge.checks import check_job_id
 from taskforge.client import Client, patience_here
 from taskforge.codec import Codec, Types
 from taskforge.current import newest, set_newest
 from taskforge.errors import AppError, OptionError, TaskError
-from taskforge.handle import JobHandle, Reader
+from taskforge.handle import JobHandle
+from taskforge.info import Reader
 from taskforge.job import NewJob
 from taskforge.locations import default_broker
-from taskforge.options import (
-    WORDS,
-    Keep,
-    QueueOptions,
-    TaskOptions,
-    check,
-    check_job_id,
-    check_queue_name,
-    keep_age,
-)
+from taskforge.options import WORDS, QueueOptions, TaskOptions, check
+from taskforge.queues import Queues
 from taskforge.registry import DEFAULT_QUEUE, Registry, Routes
 from taskforge.settings import Settings
 from taskforge.signals import Signals, emit
@@ -68,7 +62,7 @@ class Taskforge:
         self.name, self.include = name, tuple(include)
         self.signals, self.arounds = Signals(), Arounds()
         self.tasks, self.routes = Registry(), Routes(routes or {})
-        self._queues: dict[str, dict[str, object]] = {}
+        self.queues = Queues()
         self._submissions: dict[tuple[str, str], Submission] = {}
         self._client: Client | None = None
         self._set(Settings(), given, {})
@@ -121,14 +115,7 @@ class Taskforge:
 
         A queue needs no declaration. Declaring one twice with different options is refused.
         """
-        try:
-            check_queue_name(name)
-        except ValueError as error:
-            raise OptionError(f"queue: the name {error}") from None
-        checked = check(options, "queue", f"queue {name!r}")
-        if self._queues.get(name, checked) != checked:
-            raise OptionError(f"queue {name!r} is declared twice, with different options")
-        self._queues[name] = checked
+        self.queues.declare(name, options)
         self._submissions.clear()
 
     def around_job(self, wrapper: Callable[..., object]) -> Callable[..., object]:
@@ -232,7 +219,7 @@ class Taskforge:
 
     def queue_names(self) -> list[str]:
         """The queues this app knows of: of its tasks, declarations and routes, and the default."""
-        found = {DEFAULT_QUEUE, *self._queues, *self.routes.queues}
+        found = {DEFAULT_QUEUE, *self.queues, *self.routes.queues}
         found.update(self.queue_of(task, {}) for task in self.tasks)
         return sorted(found)
 
@@ -243,18 +230,7 @@ class Taskforge:
 
     def levels(self, target: Target, queue: str, call: OptionValues) -> list[OptionValues]:
         """Where an option of a job is looked up, in order."""
-        return [call, target.options, self._queues.get(queue, {}), self._defaults]
-
-    def retention(self, queue: str) -> Retention:
-        """How much of its past a queue keeps."""
-        settings, keep = self.settings, self._queues.get(queue, {}).get("keep")
-        count = keep.count if isinstance(keep, Keep) and keep.count is not None else settings.finished_count
-        results = min(count, settings.result_count) if count == 0 else settings.result_count
-        return Retention(count, results, settings.result_bytes, settings.dead_count)
-
-    def keep_cancelled(self, queue: str) -> timedelta:
-        """How long a job of this queue that an operator cancels is kept."""
-        return keep_age(self._queues.get(queue, {}).get("keep"), self.settings)
+        return [call, target.options, self.queues[queue], self._defaults]
 
     # Running
 
@@ -344,7 +320,7 @@ class Taskforge:
             lease=settings.lease,
             durability=settings.durability,
             timeout=min(settings.call_timeout, timedelta(seconds=5)),
-            retention=self.retention,
+            retention=lambda queue: self.queues.retention(queue, self.settings),
         )
 
 

@@ -2,93 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Generic, TypeVar, cast
 
 from taskforge.brokers.protocol import Inspector
 from taskforge.brokers.stamp import Stamp
+from taskforge.checks import check_priority
 from taskforge.client import Client, refuse_in_loop
-from taskforge.codec import Codec, Types
 from taskforge.errors import (
     AmbiguousJob,
     JobCancelled,
     JobFailed,
     JobNotFound,
-    PayloadError,
     ResultExpired,
 )
 from taskforge.ids import made_at
+from taskforge.info import JobInfo, Reader, RunError, read_error, read_record, task_of
 from taskforge.job import Cancellation, JobRecord, JobState
-from taskforge.options import check_priority
 from taskforge.retry import Seconds, seconds
 
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class RunError:
-    """The error of one attempt, as text."""
-
-    attempt: int
-    at: datetime
-    type: str
-    message: str
-    traceback: str
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a run says it is."""
-
-    done: float
-    total: float | None
-    note: str
-
-
-@dataclass(frozen=True, slots=True)
-class JobInfo:
-    """Everything known about a job at one moment. Times are the broker's.
-
-    `attempts` are the counted runs, `crashes` the deliveries that ended without a word. `args` and `kwargs` are None
-    when they cannot be read; `unreadable` then says why.
-    """
-
-    id: str
-    queue: str
-    task: str | None
-    state: JobState
-    reason: str | None
-    priority: int
-    attempts: int
-    crashes: int
-    enqueued_at: datetime
-    due_at: datetime | None
-    expires_at: datetime | None
-    started_at: datetime | None
-    lease_until: datetime | None
-    ended_at: datetime | None
-    kept_until: datetime | None
-    worker: str | None
-    stop_requested: bool
-    progress: Progress | None
-    errors: tuple[RunError, ...]
-    args: Sequence[object] | None
-    kwargs: Mapping[str, object] | None
-    headers: Mapping[str, str]
-    unreadable: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """What it takes to read a job's bytes: the codec, the classes a task's payloads may name, how long results live."""
-
-    codec: Codec
-    types: Callable[[str], Types]
-    result_age: timedelta
-    keep_cancelled: timedelta
 
 
 class JobHandle(Generic[R_co]):
@@ -249,7 +184,7 @@ class JobHandle(Generic[R_co]):
         record = self._one(records)
         match record.state:
             case JobState.SUCCEEDED:
-                types = self._reader.types(_task_of(self._reader.codec, record))
+                types = self._reader.types(task_of(self._reader.codec, record))
                 return cast("R_co", self._reader.codec.read_result(record.result, types))
             case JobState.DEAD:
                 last = self._errors(record)[-1:]
@@ -264,84 +199,4 @@ class JobHandle(Generic[R_co]):
         return read_record(self._reader, record)
 
     def _errors(self, record: JobRecord) -> tuple[RunError, ...]:
-        return tuple(_error(self._reader.codec, blob) for blob in record.errors)
-
-
-def read_record(reader: Reader, record: JobRecord) -> JobInfo:
-    """A broker's record in a person's terms. Never fails: what cannot be read is said to be unreadable."""
-    codec = reader.codec
-    task = args = kwargs = unreadable = None
-    headers: Mapping[str, str] = {}
-    try:
-        envelope = codec.read_body(record.body)
-        task = envelope.task
-        given = envelope.options.get("headers")
-        headers = cast("Mapping[str, str]", given) if isinstance(given, dict) else {}
-        args, kwargs = codec.read_arguments(envelope.arguments, reader.types(task))
-    except PayloadError as error:
-        unreadable = str(error)
-    return JobInfo(
-        id=record.id,
-        queue=record.queue,
-        task=task,
-        state=record.state,
-        reason=record.reason,
-        priority=record.priority,
-        attempts=record.attempts,
-        crashes=record.crashes,
-        enqueued_at=record.enqueued_at,
-        due_at=record.due_at,
-        expires_at=record.expires_at,
-        started_at=record.started_at,
-        lease_until=record.lease_until,
-        ended_at=record.ended_at,
-        kept_until=record.kept_until,
-        worker=record.worker,
-        stop_requested=record.stop_requested,
-        progress=_progress(codec, record.progress),
-        errors=tuple(_error(codec, blob) for blob in record.errors),
-        args=args,
-        kwargs=kwargs,
-        headers=headers,
-        unreadable=unreadable,
-    )
-
-
-def pack_error(codec: Codec, attempt: int, at: datetime, kind: str, message: str, traceback: str) -> bytes:
-    """One attempt's error as the broker keeps it."""
-    return codec.plain([attempt, at.timestamp(), kind, message, traceback])
-
-
-def pack_progress(codec: Codec, done: float, total: float | None, note: str) -> bytes:
-    """A run's progress as the broker keeps it."""
-    return codec.plain([done, total, note])
-
-
-def _error(codec: Codec, blob: bytes) -> RunError:
-    match _plain(codec, blob):
-        case [int(attempt), float(at), str(kind), str(message), str(traceback)]:
-            return RunError(attempt, datetime.fromtimestamp(at, UTC), kind, message, traceback)
-        case _:
-            return RunError(0, datetime.fromtimestamp(0, UTC), "unreadable", f"{len(blob)} bytes", "")
-
-
-def _progress(codec: Codec, blob: bytes | None) -> Progress | None:
-    match _plain(codec, blob) if blob else None:
-        case [int() | float() as done, int() | float() | None as total, str(note)]:
-            return Progress(done, total, note)
-        case _:
-            return None
-
-
-def _plain(codec: Codec, blob: bytes) -> object:
-    try:
-        return codec.read_plain(blob)
-    except PayloadError:
-        return None
-
-
-def _task_of(codec: Codec, record: JobRecord) -> str:
-    try:
-        return codec.read_body(record.body).task
-    except PayloadError:
-        return ""
+        return tuple(read_error(self._reader.codec, blob) for blob in record.errors)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterable, Iterator, Mapping
 
+from taskforge.checks import check_queue_name
 from taskforge.errors import AppError, TaskAlreadyRegistered, UnknownTask
-from taskforge.options import check_queue_name
 from taskforge.settings import nearest
 from taskforge.task import AnyTask, module_name
 

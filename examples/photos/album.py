@@ -43,11 +43,13 @@ class Album:
 
     def begin(self) -> None:
         """Take the folder over from an earlier album, whose files are removed, and fix the list of photos."""
-        for folder in (self.scratch, self.folder / "thumbnails", self.store):
-            shutil.rmtree(folder, ignore_errors=True)
-        earlier = [file for file in self.folder.glob("jobs-*") if not file.name.startswith(self.jobs_file.name)]
-        for file in (self.catalogue, self.contact_sheet, *earlier):
-            file.unlink(missing_ok=True)
+        earlier = [path for path in self.folder.glob("jobs-*") if not path.name.startswith(self.jobs_file.name)]
+        made = (self.scratch, self.folder / "thumbnails", self.store, self.catalogue, self.contact_sheet)
+        for path in (*made, *earlier):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
         self.write(self._list, _json({"id": self.id, "photos": self._found()}))
 
     @property

@@ -3,7 +3,8 @@
 python examples/photos/demo.py [--broker URL] [--photos FOLDER] [--out FOLDER] [--processes N]
 
 Exit codes: 0 all ended as expected (a photo that cannot be read ends as a dead job: that is expected); 1 something else
-died; 2 wrong usage, or Pillow is missing; 3 the broker cannot be used; 130 interrupted.
+died; 2 wrong usage, a folder
+that cannot be used, or Pillow is missing; 3 the broker cannot be used; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader has gone away, as `| head` does. Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
-    except (FileNotFoundError, FileExistsError, NotADirectoryError, PermissionError, SettingsError) as problem:
+    except (OSError, SettingsError) as problem:
         return _complain(f"photos: {problem}", 2)
     except BrokerError as problem:
         return _complain(f"photos: {problem}", 3)

@@ -6,7 +6,7 @@ import click
 
 from taskforge.cli.common import Session, call_text, json_option, print_json, when
 from taskforge.cli.common import command as our_command
-from taskforge.handle import JobInfo
+from taskforge.info import JobInfo
 
 
 @our_command("Show everything known about a job.")

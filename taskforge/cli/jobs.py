@@ -8,7 +8,7 @@ import click
 
 from taskforge.cli.common import Session, call_text, json_option, print_json, print_table, shorten, when, width
 from taskforge.cli.common import command as our_command
-from taskforge.handle import JobInfo, read_record
+from taskforge.info import JobInfo, read_record
 from taskforge.job import JobState
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from taskforge.brokers.protocol import BATCH, Broker
 from taskforge.codec import Codec
 from taskforge.errors import BrokerError
-from taskforge.handle import pack_progress
+from taskforge.info import pack_progress
 from taskforge.run import Run, StopCause
 from taskforge.settings import Settings
 from taskforge.worker.slots import Slots

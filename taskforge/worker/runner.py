@@ -13,7 +13,7 @@ from taskforge.around import Arounds
 from taskforge.codec import Codec, Envelope
 from taskforge.errors import DecodeError, PayloadError, StopRequested, UnknownTask, UnknownVersion
 from taskforge.failure import ErrorText, lineage
-from taskforge.handle import pack_error
+from taskforge.info import pack_error
 from taskforge.job import Delivery
 from taskforge.options import RunOptions, resolve
 from taskforge.outcome import (

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import count, groupby
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from taskforge.brokers.protocol import Broker, BrokerSettings, Demand, Exchange, Inspector
+from taskforge.brokers.protocol import SENDER_AGE, Broker, BrokerSettings, Demand, Exchange, Inspector
 from taskforge.brokers.redis import RedisBroker
 from taskforge.brokers.sqlite import SqliteBroker
 from taskforge.brokers.stamp import Stamp
@@ -19,7 +19,7 @@ from taskforge.errors import StaleCall
 from taskforge.job import ENDED, Delivery, JobState, NewJob
 from taskforge.settlement import Ack, Bury, Cancel, Requeue, Settlement
 from taskforge.testing import FakeClock
-from taskforge.testing.conformance.rig import State, look
+from taskforge.testing.conformance.rig import HOUR, MINUTE, SECOND, State, look
 from tests.brokers.model import Model
 
 QUEUES = ("mail", "photos")
@@ -28,12 +28,11 @@ IDS = tuple(f"job{n}" for n in range(6))
 #: Seconds that may pass unseen, so that what follows is no jump of the clock unless the test means one.
 UNSEEN = 9.0
 
-_second, _hour = timedelta(seconds=1), timedelta(hours=1)
 queues, ids, senders = st.sampled_from(QUEUES), st.sampled_from(IDS), st.sampled_from(["one", "two"])
 some_ids = st.lists(ids, min_size=1, max_size=4, unique=True)
-priorities, keeps = st.sampled_from([0, -100, 5]), st.sampled_from([_hour, 20 * _second, 0 * _second])
+priorities, keeps = st.sampled_from([0, -100, 5]), st.sampled_from([HOUR, 20 * SECOND, 0 * SECOND])
 purgeable = st.sampled_from([JobState.READY, JobState.DELAYED, JobState.SUCCEEDED, JobState.DEAD, JobState.CANCELLED])
-delays = st.sampled_from([None, 0 * _second, 3 * _second, 90 * _second])
+delays = st.sampled_from([None, 0 * SECOND, 3 * SECOND, 90 * SECOND])
 errors = st.sampled_from([None, b"why", b"x" * 20_000])
 
 #: Makes a settlement of a delivery, whoever's it is.
@@ -44,7 +43,7 @@ Way = Callable[[Delivery], Settlement]
 @st.composite
 def new_jobs(draw: st.DrawFn) -> NewJob:
     job = NewJob(draw(ids), draw(queues), draw(st.binary(max_size=3)), draw(priorities), delay=draw(delays))
-    return replace(job, expires=draw(st.sampled_from([None, 45 * _second])))
+    return replace(job, expires=draw(st.sampled_from([None, 45 * SECOND])))
 
 
 @st.composite
@@ -61,10 +60,10 @@ def ways(draw: st.DrawFn) -> Way:
     delay, result = draw(delays), draw(st.none() | st.binary(max_size=3))
     then = tuple(draw(st.lists(new_jobs(), max_size=2)))
     makers: list[Way] = [
-        lambda delivery: Ack(delivery, keep, _second, result, keep, then),
+        lambda delivery: Ack(delivery, keep, SECOND, result, keep, then),
         lambda delivery: Requeue(delivery, delay, counts, keep, error),
-        lambda delivery: Bury(delivery, "error", keep, _second, counts, error),
-        lambda delivery: Cancel(delivery, "discarded", keep, _second, error),
+        lambda delivery: Bury(delivery, "error", keep, SECOND, counts, error),
+        lambda delivery: Cancel(delivery, "discarded", keep, SECOND, error),
     ]
     return makers[draw(st.integers(0, 3))]
 
@@ -108,7 +107,8 @@ class Sides(RuleBasedStateMachine):
         model = Model(self.clock)
         self.sides = [*(Side(broker, broker.inspector, []) for broker in self.brokers), Side(model, model, [])]
         self.numbers = count(1)
-        self.last: dict[str, list[Call]] = {}
+        self.calls: dict[str, list[Call]] = {}
+        self.used: dict[str, datetime] = {}
         self.unseen = 0.0
 
     def teardown(self) -> None:
@@ -195,14 +195,19 @@ class Sides(RuleBasedStateMachine):
 
     @rule(sender=senders)
     def again(self, sender: str) -> None:
-        if calls := self.last.get(sender):
-            self._compare(lambda side: calls[-1].make(side, calls[-1].stamp))
+        if calls := self._remembered(sender):
+            self._send(calls[-1])
 
     @rule(sender=senders)
     def stale(self, sender: str) -> None:
-        calls = self.last.get(sender, [])
+        calls = self._remembered(sender)
         if len(calls) > 1 and calls[-2].queues == calls[-1].queues:
             assert self._compare(lambda side: calls[-2].make(side, calls[-2].stamp)) is StaleCall
+
+    def _remembered(self, sender: str) -> list[Call]:
+        """The calls of a sender, if all sides must still know the last one."""
+        used = self.used.get(sender, self.clock.now() - SENDER_AGE)
+        return self.calls[sender] if self.clock.now() - used < SENDER_AGE - MINUTE else []
 
     # Time
 
@@ -226,7 +231,7 @@ class Sides(RuleBasedStateMachine):
         self.clock.advance(1.5)
         self._be_seen()
         self.clock.advance(seconds)
-        self.last.clear()
+        self.used.clear()
         self._be_seen()
 
     @invariant()
@@ -244,7 +249,11 @@ class Sides(RuleBasedStateMachine):
 
     def _call(self, sender: str, names: set[str], make: Callable[[Side, Stamp], object]) -> None:
         call = Call(make, Stamp(sender, next(self.numbers)), frozenset(names))
-        self.last.setdefault(sender, []).append(call)
+        self.calls.setdefault(sender, []).append(call)
+        self._send(call)
+
+    def _send(self, call: Call) -> None:
+        self.used[call.stamp.sender] = self.clock.now()
         self._compare(lambda side: call.make(side, call.stamp))
 
     def _compare(self, do: Callable[[Side], object]) -> object:

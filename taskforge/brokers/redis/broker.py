@@ -20,7 +20,7 @@ from taskforge.brokers.redis.scripts import script
 from taskforge.brokers.redis.waiter import RedisWaiter
 from taskforge.brokers.redis.wire import Wire
 from taskforge.brokers.stamp import Stamp
-from taskforge.errors import SettingsError
+from taskforge.errors import BrokerRefused, BrokerUnavailable, SettingsError
 from taskforge.job import Counts, Delivery, Enqueued, NewJob
 from taskforge.settlement import Settlement
 
@@ -71,7 +71,12 @@ class RedisBroker:
             )
             for queue, batch in by_queue.items()
         ]
-        replies = self._wire.call(commands, changing=True)
+        try:
+            replies = self._wire.call(commands, changing=True)
+        except BrokerRefused as refusal:
+            if len(commands) == 1:
+                raise
+            raise BrokerUnavailable(f"{refusal}; but jobs for other queues of the batch may be accepted") from refusal
         answers = {queue: iter(cast(bytes, reply)) for queue, reply in zip(by_queue, replies, strict=True)}
         return [Enqueued(job.id, next(answers[job.queue]) == ord("1")) for job in jobs]
 

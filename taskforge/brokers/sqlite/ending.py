@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -40,11 +40,10 @@ class Ending(NamedTuple):
         return str(self.state)
 
 
-#: Ends the jobs [seq, took, result_bytes] of a JSON list, which have the rest in common.
 _END = (
-    "update jobs set state = ?, shelf = ?, reason = ?, kept_until = ?, attempts = attempts + ?, ended = ?, "
-    "took = e.value ->> 1, result_bytes = e.value ->> 2, retrying = 0, due = null, lease = null, worker = null, "
-    "expires = null, stop = null from json_each(?) e where jobs.seq = e.value ->> 0"
+    "update jobs set state = ?, shelf = ?, reason = ?, ended = ?, kept_until = ?, took = ?, result_bytes = ?, "
+    "attempts = attempts + ?, retrying = 0, due = null, lease = null, worker = null, expires = null, stop = null "
+    "where seq = ?"
 )
 
 
@@ -52,14 +51,7 @@ def end(call: Call, queue: Queue, endings: Sequence[Ending]) -> None:
     """End these jobs. Every way a job ends comes through here."""
     if not endings:
         return
-    alike: defaultdict[tuple[object, ...], list[tuple[int, int | None, int | None]]] = defaultdict(list)
-    for ending in endings:
-        size = None if ending.result is None else len(ending.result)
-        until = call.now + ending.keep
-        kind = (ending.state, ending.shelf, ending.reason, until, ending.counts)
-        alike[kind].append((ending.seq, ending.took, size))
-    for kind, jobs in alike.items():
-        call.db.execute(_END, (*kind, call.now, json.dumps(jobs)))
+    call.db.executemany(_END, [_columns(call.now, ending) for ending in endings])
     results = [(ending.seq, ending.result) for ending in endings if ending.result is not None]
     if results:
         call.db.executemany("insert into results(seq, value) values(?, ?)", results)
@@ -70,6 +62,13 @@ def end(call: Call, queue: Queue, endings: Sequence[Ending]) -> None:
     call.db.execute("delete from progress where seq in (select value from json_each(?))", (seqs,))
     tell_waiters(call, seqs)
     _trim(call, queue)
+
+
+def _columns(now: int, ending: Ending) -> tuple[object, ...]:
+    """The parameters of _END."""
+    seq, state, keep, reason, took, counts, result = ending
+    size = None if result is None else len(result)
+    return state, ending.shelf, reason, now, now + keep, took, size, counts, seq
 
 
 def tell_waiters(call: Call, seqs: str) -> None:

@@ -99,14 +99,15 @@ def announce(db: sqlite3.Connection, queue: Queue, now: int) -> None:
     db.execute("update queues set known = ? where id = ?", (now, queue.id))
 
 
-def forget_idle(db: sqlite3.Connection, prefix: str, now: int) -> None:
-    """Drop the rows of queues that are empty and were not used for a day; meta remembers how far they counted."""
+def forget_idle(db: sqlite3.Connection, prefix: str, now: int) -> list[str]:
+    """Drop the queues that are empty and were not used for a day; their names. meta remembers how far they counted."""
     idle = db.execute(
-        "select id, number from queues q where prefix = ? and max(coalesce(seen, 0), coalesce(known, 0)) <= ? "
+        "select id, name, number from queues q where prefix = ? and max(coalesce(seen, 0), coalesce(known, 0)) <= ? "
         "and not exists (select 1 from jobs where queue = q.id)",
         (prefix, now - _FORGOTTEN_AFTER),
     ).fetchall()
-    for queue, number in idle:
+    for queue, _, number in idle:
         db.execute("update meta set number = max(number, ?)", (number,))
         db.execute("delete from senders where queue = ?", (queue,))
         db.execute("delete from queues where id = ?", (queue,))
+    return [name for _, name, _ in idle]

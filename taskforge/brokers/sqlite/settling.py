@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -73,11 +72,8 @@ def running(call: Call, queue: Queue, ids: Sequence[str]) -> dict[str, Running]:
     """Those of the jobs that are running."""
     found = {}
     for some, values in marks(ids):
-        select = (
-            "select json_group_array(json_array(id, seq, number, turn, stop)) from jobs "
-            f"where queue = ? and id in {some} and state = 'running'"
-        )
-        for row in json.loads(call.db.execute(select, (queue.id, *values)).fetchone()[0]):
+        select = f"select id, seq, number, turn, stop from jobs where queue = ? and id in {some} and state = 'running'"
+        for row in call.db.execute(select, (queue.id, *values)):
             found[row[0]] = Running(*row)
     return found
 

@@ -1,8 +1,8 @@
 -- Settle a batch of deliveries and claim the next one, over any number of queues: all settlements first, with the jobs
 -- they enqueue, then queue by queue what time has brought, and the claim, within the slots and bytes that are left.
--- Returns per queue: settlements that came too late (from 1), ids of lost claims (of a repeated call), 1 to look again at
--- once, ms until something is due (-1: nothing), and the claim: its number, ids, places, bodies, and a list of position
--- (from 1) and 4 bytes attempts and crashes of those delivered before.
+-- Returns per queue: settlements that came too late (from 1), ids of lost claims (of a repeated call), 1 to look again
+-- at once, ms until something is due (-1: nothing), and the claim: its number, ids, places, bodies, and a list of
+-- position (from 1) and 4 bytes attempts and crashes of those delivered before.
 local keys    = KEYS     -- queue by queue, as include/queue names them, each time with the sender's record
 local now     = ARGV[1]  -- ms, '' for the server's clock
 local number  = ARGV[2]  -- of the sender's call

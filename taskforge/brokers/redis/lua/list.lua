@@ -1,4 +1,4 @@
--- Read jobs in one state: in the order they would run, fall due or lose their lease; of the others the latest ended first.
+-- Read jobs in one state: in the order they would run, fall due or lose their lease; ended ones the latest first.
 -- Returns rows of include/records, without results.
 local keys   = KEYS     -- as include/queue names them
 local now    = ARGV[1]  -- ms, '' for the server's clock

@@ -1,6 +1,6 @@
 -- What is known of these jobs, in the order asked for, without those unknown or aged out. Each row: id, state, score in
--- the index of its state, what `jobs` holds, entry, expires, how long its record is kept if it was asked to stop, errors,
--- progress, result; false for what there is not.
+-- the index of its state, what `jobs` holds, entry, expires, what `stopping` holds, errors, progress, result; false for
+-- what there is not.
 local function records(q, now, ids, results)
   local rows = {}
   if #ids == 0 then return rows end
