@@ -106,7 +106,7 @@ class Board:
             row.look()
 
     def cancel(self) -> None:
-        """Cancel what waits, so that nothing of an interrupted run is left in the queue."""
+        """Cancel what has not ended."""
         for row in self.rows:
             if not row.settled:
                 try:

@@ -3,8 +3,8 @@
 python examples/photos/demo.py [--broker URL] [--photos FOLDER] [--out FOLDER] [--processes N]
 
 Exit codes: 0 all ended as expected (a photo that cannot be read ends as a dead job: that is expected); 1 something else
-died; 2 wrong usage, a folder
-that cannot be used, or Pillow is missing; 3 the broker cannot be used; 130 interrupted.
+went wrong; 2 wrong usage, a folder that cannot be used, or Pillow is missing; 3 the broker cannot be used; 130
+interrupted.
 """
 
 from __future__ import annotations
@@ -67,16 +67,15 @@ def run(options: argparse.Namespace) -> int:
     album.begin()
 
     print(f"{len(album.photos)} photos, {options.processes} worker processes, {app.broker.describe()}")
-    for photo in album.photos:
-        describe.using(job_id=album.job_id("describe", photo)).enqueue(album, photo)
     board = Board(app, album)
     try:
+        for photo in album.photos:
+            describe.using(job_id=album.job_id("describe", photo)).enqueue(album, photo)
         with workers(broker, options.processes, album.folder / "worker.log") as process:
             finished = watch(board, process)
-    except BaseException:
+    finally:
         with suppress(BrokerError):
-            board.cancel()
-        raise
+            board.cancel()  # nothing of an interrupted run is left in the queue
 
     print("", *board.table(), "", sep="\n")
     if not finished:
@@ -90,16 +89,7 @@ def run(options: argparse.Namespace) -> int:
 @contextmanager
 def workers(broker: str, processes: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Worker processes for the length of a `with`; at its end they finish what they run, and go."""
-    command = [
-        sys.executable,
-        "-m",
-        "taskforge",
-        "-A",
-        "examples.photos.tasks",
-        "worker",
-        "--processes",
-        str(processes),
-    ]
+    command = [sys.executable, "-m", "taskforge", "-A", "examples.photos.tasks", "worker", f"--processes={processes}"]
     # By the environment, because everyone on the machine can read a command line, and a URL may have a password in it.
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "TASKFORGE_BROKER": broker, "PYTHONPATH": path}

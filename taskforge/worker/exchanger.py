@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 
 from taskforge.brokers.protocol import BATCH, LOOK_EVERY, Broker, Demand, Exchange
 from taskforge.brokers.resend import reach
@@ -23,6 +24,10 @@ from taskforge.worker.slots import Slots
 logger = logging.getLogger("taskforge.worker")
 
 Ended = tuple[Run | None, Settlement]
+
+#: A worker whose slots are all taken still looks after its queues this often (seconds): what falls due is made ready for
+#: others, and a queue left untouched for longer than the brokers' CLOCK_JUMP would look like an outage.
+TEND_EVERY = 5.0
 
 
 class Exchanger:
@@ -95,8 +100,11 @@ class Exchanger:
         """One round; False when there was nothing to do and it slept, or in burst mode would have."""
         ended = [self._ended.popleft() for _ in range(min(len(self._ended), BATCH))]
         demand = Demand() if self._draining or self._look_at is not None else self.slots.demand()
-        if not ended and demand.nothing:
+        overdue = time.monotonic() - self.last_exchange > TEND_EVERY and not self._draining
+        if not ended and demand.nothing and not overdue:
             return self._sleep()
+        if overdue and demand.nothing:
+            demand = replace(self.slots.demand(), free=(0, 0))
         reply = self.exchange(demand, ended)
         claimed = self._hand_out(reply)
         if demand.nothing:

@@ -213,9 +213,12 @@ def test_a_waiting_worker_hears_the_bell_after_the_folder_was_deleted(
 
 def test_calls_of_many_threads_do_not_fail_for_being_many(connect: Callable[..., SqliteBroker]) -> None:
     broker = connect()
-    threads = [
-        threading.Thread(target=lambda name=name: [put(broker, f"{name} {n}") for n in range(20)]) for name in range(8)
-    ]
+
+    def put_each(*ids: str) -> None:
+        for job_id in ids:
+            put(broker, job_id)
+
+    threads = [threading.Thread(target=put_each, args=[f"{name} {n}" for n in range(20)]) for name in range(8)]
 
     for thread in threads:
         thread.start()
@@ -393,6 +396,7 @@ def test_the_channel_of_a_dead_waiter_is_removed_when_it_would_be_told(
 ) -> None:
     broker = connect()
     put(broker, "a", "b")
+
     def child() -> None:
         waiter = broker.waiter()
         waiter.watch("mail", "a")
@@ -421,9 +425,12 @@ def test_a_job_keeps_few_waiters_and_the_latest_are_told(connect: Callable[..., 
     assert [bool(waiter.listen(0)) for waiter in waiters] == [False] * 8 + [True] * 32
 
 
-def test_a_forgotten_queue_does_not_repeat_delivery_numbers(connect: Callable[..., SqliteBroker]) -> None:
+def test_a_forgotten_queue_leaves_nothing_and_does_not_repeat_delivery_numbers(
+    connect: Callable[..., SqliteBroker], path: Path
+) -> None:
     clock = FakeClock()
     broker = connect(clock=clock)
+    broker.wait(["mail"], 0)
     put(broker, "a")
     (first,) = broker.exchange(ANY, [], Sender().stamp()).deliveries
     broker.exchange(Demand(), [Ack(first, timedelta(0), HOUR)], Sender().stamp())
@@ -433,6 +440,7 @@ def test_a_forgotten_queue_does_not_repeat_delivery_numbers(connect: Callable[..
     broker.announce(["other"])
     with broker._connections.read() as db:
         assert db.execute("select name from queues").fetchall() == [("other",)]
+    assert list((path.parent / "jobs.db-bells").iterdir()) == []
 
     put(broker, "a")
 

@@ -40,6 +40,19 @@ def hold(seconds: float) -> str:
 
 
 @app.task
+def hang_at_first() -> str:
+    """Hangs when it runs the first time. The next run is another process's."""
+    marker = Path(os.environ["CASES_LEDGER"]).parent / f"marker-{current_job().id}"
+    try:
+        marker.touch(exist_ok=False)
+    except FileExistsError:
+        return "run 2"
+    write_down("began")
+    threading.Event().wait(60)
+    return "run 1"
+
+
+@app.task
 def heed(seconds: float) -> str:
     """Ends when asked to."""
     write_down("began")

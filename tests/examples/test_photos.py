@@ -17,8 +17,8 @@ from PIL import ExifTags, Image
 
 from examples.photos import pictures
 from examples.photos.album import SIZES, Album
-from examples.photos.tasks import app, describe
-from taskforge import JobCancelled
+from examples.photos.tasks import QUEUE, app, describe
+from taskforge import JobCancelled, Taskforge
 from tests.servers import wait_until
 
 DEMO = Path(__file__).parents[2] / "examples" / "photos" / "demo.py"
@@ -157,7 +157,11 @@ def test_an_interrupt_stops_the_workers_first(tmp_path: Path, number: signal.Sig
 
     assert demo.returncode == 130
     assert complaint.strip() == "photos: interrupted; what had not started is cancelled"
-    assert _log(tmp_path).count("worker_stopped") == 2
+    assert _log(tmp_path).count("worker_stopped") == _log(tmp_path).count("worker_started")
+    [jobs] = (tmp_path / "out").glob("jobs-*.db")
+    with Taskforge("photos", broker=f"sqlite:///{jobs}") as left:
+        counts = left.inspector.counts(QUEUE)
+    assert (counts.ready, counts.delayed, counts.running) == (0, 0, 0)
 
 
 def test_a_reader_that_goes_away_ends_it_quietly(tmp_path: Path) -> None:

@@ -17,7 +17,13 @@ class Packer:
     ) -> None: ...
     def pack(self, obj: object) -> bytes: ...
 
-def packb(obj: object, *, default: Callable[[object], object] | None = None, strict_types: bool = False) -> bytes: ...
+def packb(
+    obj: object,
+    *,
+    default: Callable[[object], object] | None = None,
+    strict_types: bool = False,
+    use_bin_type: bool = True,
+) -> bytes: ...
 def unpackb(
     packed: bytes,
     *,

@@ -8,12 +8,10 @@ from collections.abc import Sequence
 from taskforge.brokers.redis.keys import Keys
 from taskforge.brokers.redis.listener import Heard, Listener
 from taskforge.brokers.redis.wire import Wire
-from taskforge.errors import BrokerUnavailable
+from taskforge.errors import BrokerError, BrokerRefused
 
-#: Seconds that the answer to a blocking read may be late before its connection is given up as dead.
+#: The server ends its own wait so many seconds after we do: it looks at its clock only ten times a second.
 LATE = 3.0
-#: Seconds by which "the time that is left" of a wait may fall short, because it took time to work it out.
-SLACK = 0.05
 
 
 class Bell:
@@ -23,16 +21,12 @@ class Bell:
         self._wire, self._keys = wire, keys
         self._listener = Listener(wire)
         self._armed: tuple[str, ...] = ()
-        self._armed_until = 0.0  # by the monotonic clock, when the server answers at the latest
 
     def wait(self, queues: Sequence[str], timeout: float) -> bool:
         """True: look now. False: `wake` was called."""
-        asked_until = time.monotonic() + timeout
+        until = time.monotonic() + timeout
         if timeout > 0 and queues:
-            self._arm(tuple(queues), timeout, asked_until)
-        # The server ends its wait by itself; a wait that asks for clearly less than what is armed is ended here.
-        early = not self._armed or asked_until < self._armed_until - SLACK
-        until = asked_until if early else self._armed_until + LATE
+            self._arm(tuple(queues), timeout)
         heard = self._listener.listen(until - time.monotonic())
         if heard is Heard.INTERRUPT:
             return False
@@ -41,8 +35,6 @@ class Bell:
             self._listener.read()
         elif self._armed:
             self._disarm()
-            if not early:
-                raise BrokerUnavailable(f"no answer from {self._wire.describe()} to a blocking read; check the network")
         return True
 
     def wake(self) -> None:
@@ -54,14 +46,24 @@ class Bell:
         self._armed = ()
         self._listener.close()
 
-    def _arm(self, queues: tuple[str, ...], timeout: float, until: float) -> None:
+    def _arm(self, queues: tuple[str, ...], timeout: float) -> None:
         if self._armed and (self._armed != queues or not self._listener.connected):
-            self._disarm()
-        if self._armed:
-            return
-        self._listener.send("BLPOP", *(self._keys.bell(queue) for queue in queues), max(timeout, 0.001))
-        self._armed, self._armed_until = queues, until
+            self._armed = ()
+            self._listener.discard()
+        if not self._armed:
+            self._listener.send("BLPOP", *(self._keys.bell(queue) for queue in queues), timeout + LATE)
+            self._armed = queues
 
     def _disarm(self) -> None:
+        """End the server's wait, so that it takes no bell for us while we are busy. Also tells whether it is there."""
         self._armed = ()
-        self._listener.discard()
+        client = self._listener.client_id
+        try:
+            if client is None:
+                raise BrokerRefused("the server does not tell connections their ids")
+            self._wire.call([("CLIENT", "UNBLOCK", client)])
+            self._listener.read()
+        except BrokerError as error:
+            self._listener.discard()  # a late reply must not be taken for that of the next wait
+            if not isinstance(error, BrokerRefused):
+                raise

@@ -7,7 +7,7 @@ import select
 import threading
 from enum import Enum, auto
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from taskforge.brokers.redis.link import Link, Reply
 from taskforge.brokers.redis.wire import Wire
@@ -27,6 +27,7 @@ class Listener:
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
         self._connection: Link | None = None
+        self.client_id: int | None = None
         self._pipe: tuple[int, int] | None = None
         self._begin()
 
@@ -43,9 +44,7 @@ class Listener:
         try:
             if not self.connected:
                 self._connection = self._wire.connection()
-                # The answer to a PING comes after all that a TLS server sends of its own accord, which is no reply.
-                self._connection.send_packed_command(self._connection.pack_command("PING"), check_health=False)
-                self._connection.read_response(disable_decoding=True)
+                self.client_id = self._ask_client_id(self._connection)
             link = self._live()
             link.send_packed_command(link.pack_command(*command), check_health=False)
         except (RedisError, OSError) as error:
@@ -115,6 +114,18 @@ class Listener:
         self._connection, self._pipe = None, None
         self._guard = threading.Lock()  # over the pipe: a descriptor that was closed may be another file's by now
         self._listening = threading.Lock()
+
+    def _ask_client_id(self, link: Link) -> int | None:
+        """What the server calls this connection; None where it may not be asked.
+
+        The answer also comes after all that a TLS server sends of its own accord, which is no reply.
+        """
+        link.send_packed_command(link.pack_command("CLIENT", "ID"), check_health=False)
+        try:
+            reply = link.read_response(disable_decoding=True)
+        except ResponseError:
+            return None
+        return reply if isinstance(reply, int) else None
 
     def _live(self) -> Link:
         if self._connection is None:

@@ -26,8 +26,7 @@ _ACK, _REQUEUE, _BURY, _CANCEL = 1, 2, 3, 4
 
 def pack(cells: Sequence[Cell]) -> bytes:
     """As one argument of a script. Redis's msgpack knows no type for bytes apart from text."""
-    packed: bytes = msgpack.packb(cells, use_bin_type=False)  # type: ignore[call-arg]  # not in our stub
-    return packed
+    return msgpack.packb(cells, use_bin_type=False)
 
 
 def job_row(job: NewJob) -> Row:

@@ -53,12 +53,16 @@ class Bells(Protocol):
         """End the wait under way, or the next one."""
         ...
 
+    def forget(self, queue: str) -> None:
+        """Take the bell down: nobody uses the queue."""
+        ...
+
     def tell(self, channel: str, ids: Sequence[str]) -> bool:
         """Tell an ear that jobs ended; False when nobody listens there any more."""
         ...
 
     def ear(self) -> Ear:
-        """A new ear."""
+        """A new ear. Raises OSError where there can be none."""
         ...
 
     def close(self) -> None:
@@ -96,6 +100,10 @@ class MemoryBells:
         with self._changed:
             self._woken = True
             self._changed.notify_all()
+
+    def forget(self, queue: str) -> None:
+        with self._changed:
+            self._rung.discard(queue)
 
     def tell(self, channel: str, ids: Sequence[str]) -> bool:
         with self._changed:

@@ -11,11 +11,12 @@ from taskforge.brokers.protocol import BATCH, BATCH_BYTES, BrokerSettings, Deman
 from taskforge.brokers.sqlite import queues as queue_rows
 from taskforge.brokers.sqlite.bells import Bells, MemoryBells
 from taskforge.brokers.sqlite.calls import Calls
-from taskforge.brokers.sqlite.connections import Connections, MemoryConnections
+from taskforge.brokers.sqlite.connections import Connections
 from taskforge.brokers.sqlite.enqueueing import accept
 from taskforge.brokers.sqlite.exchanging import Exchanging
 from taskforge.brokers.sqlite.fifo import FifoBells
 from taskforge.brokers.sqlite.inspector import SqliteInspector
+from taskforge.brokers.sqlite.memory import MemoryConnections
 from taskforge.brokers.sqlite.senders import once
 from taskforge.brokers.sqlite.settling import running
 from taskforge.brokers.sqlite.waiter import SqliteWaiter
@@ -116,7 +117,9 @@ class SqliteBroker:
         with self._calls.change() as call:
             for name in queues:
                 queue_rows.announce(call.db, call.queue(name), call.now)
-            queue_rows.forget_idle(call.db, self._settings.prefix, call.now)
+            forgotten = queue_rows.forget_idle(call.db, self._settings.prefix, call.now)
+        for name in forgotten:
+            self._bells.forget(self._calls.bell(name))
 
     def waiter(self) -> SqliteWaiter:
         self._connections.settle_in()

@@ -19,9 +19,12 @@ from taskforge.brokers.stamp import Stamp
 from taskforge.job import Delivery, NewJob
 from taskforge.settlement import Settlement
 
+#: The indexes of refused settlements, the number and the ids of the claim, and whether a bound cut it.
+Answer = tuple[list[int], int, list[str], bool]
+
 
 class Part:
-    """What an exchange does in one queue. Its answer is kept for the case that the call is sent again."""
+    """What an exchange does in one queue."""
 
     def __init__(self, queue: Queue) -> None:
         self.queue = queue
@@ -34,13 +37,14 @@ class Part:
         self.behind = False  # a bound cut what time does
 
     @property
-    def answer(self) -> object:
-        return [self.refused, self.number, self.claimed, self.more]
+    def answer(self) -> Answer:
+        """What is kept for the case that the call is sent again."""
+        return self.refused, self.number, self.claimed, self.more
 
-    def replay(self, answer: list[object]) -> None:
+    def replay(self, answer: Answer) -> None:
         """Take over the answer that was kept."""
         self.replayed = True
-        self.refused, self.number, self.claimed, self.more = answer  # type: ignore[assignment]
+        self.refused, self.number, self.claimed, self.more = answer
 
 
 class Exchanging:
@@ -75,7 +79,7 @@ class Exchanging:
         if name in self.parts:
             return
         part = self.parts[name] = Part(self.call.queue(name))
-        kept: list[list[object]] = senders.recall(self.call, part.queue, self.stamp)
+        kept: list[Answer] = senders.recall(self.call, part.queue, self.stamp)
         if kept:
             part.replay(kept[0])
 

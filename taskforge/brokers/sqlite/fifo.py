@@ -90,6 +90,11 @@ class FifoBells:
         with suppress(BlockingIOError):  # full of wakes already
             os.write(self._wake_pipe()[1], b"!")
 
+    def forget(self, queue: str) -> None:
+        with suppress(OSError):
+            os.unlink(self._path(queue))
+        self._paths.pop(queue, None)
+
     def tell(self, channel: str, ids: Sequence[str]) -> bool:
         if channel.startswith(POLLS):
             return True
