@@ -321,6 +321,7 @@ class Taskforge:
             durability=settings.durability,
             timeout=min(settings.call_timeout, timedelta(seconds=5)),
             retention=lambda queue: self.queues.retention(queue, self.settings),
+            keep_expired=settings.finished_age,
         )
 
 

@@ -36,8 +36,8 @@ class Progress:
 class JobInfo:
     """Everything known about a job at one moment. Times are the broker's.
 
-    `attempts` are the counted runs that have ended, `crashes` the deliveries that ended without a word. `args` and `kwargs` are None
-    when they cannot be read; `unreadable` then says why.
+    `attempts` are the counted runs that have ended, `crashes` the deliveries that ended without a word. `started_at`
+    is when the latest run was claimed. `args` and `kwargs` are None when they cannot be read; `unreadable` says why.
     """
 
     id: str

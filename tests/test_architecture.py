@@ -18,10 +18,10 @@ ROOT = Path(__file__).parents[1]
 #: A module imports from its own line and those above it, never from below. In the API each name is a line of its own.
 LAYERS = [
     "errors clock settings",
-    "job settlement retry outcome options failure",
+    "job settlement retry outcome checks options failure",
     "signals codec ids locations around",
     "brokers",
-    *["watch", "client", "handle", "task", "registry", "submission", "run", "current", "app"],
+    *["watch", "client", "info", "handle", "task", "registry", "queues", "submission", "run", "current", "app"],
     "worker",
     "testing",
     "cli __main__",
@@ -54,7 +54,12 @@ MODULE_LINES, FUNCTION_LINES = 300, 60
 #: Module, or module and function → why it may be longer.
 LARGE = {
     "taskforge.app": "the composition root; half of it is docstrings and overloads",
-    "taskforge.handle": "every verb of a handle and its async twin, with what they raise",
+    "taskforge.testing.conformance.numbers": "many promises, all of one idea: a call that is sent twice",
+}
+#: Module and function → why its signature may say Any.
+UNTYPED = {
+    "taskforge.codec.classes:take_apart": "an instance of a user's class, whose attributes no checker knows",
+    "taskforge.codec.classes:put_together": "a class of a user's, whose parameters no checker knows",
 }
 
 
@@ -190,6 +195,7 @@ def test_nothing_is_pickled() -> None:
 def test_every_exception_is_still_needed() -> None:
     assert set(EXCEPTIONS) <= {(each.importer, each.imported, each.how) for each in imports()}
     assert set(LARGE) <= set(_too_large())
+    assert set(UNTYPED) <= set(_saying_any())
 
 
 def test_importing_taskforge_loads_no_library_it_may_not_need() -> None:
@@ -201,24 +207,14 @@ def test_importing_taskforge_loads_no_library_it_may_not_need() -> None:
     assert (done.stdout.strip(), done.stderr) == ("", "")
 
 
-def test_every_module_opens_by_saying_what_it_owns() -> None:
-    heads = {module: (ast.get_docstring(tree(module)) or "").partition("\n")[0] for module in modules()}
+def test_every_module_opens_with_one_line_that_says_what_it_owns() -> None:
+    heads = {module: (ast.get_docstring(tree(module)) or "").split("\n")[:2] for module in modules()}
 
-    # A first line that ends in the middle of a sentence is no line of its own.
-    assert not {module: head for module, head in heads.items() if not head.endswith((".", ":"))}
+    assert not {module: head for module, head in heads.items() if not head[0] or head[1:] not in ([], [""])}
 
 
 def test_no_public_signature_says_any() -> None:
-    saying = [
-        f"{module}:{function.lineno} {function.name}"
-        for module in modules()
-        for function in functions(tree(module))
-        if not function.name.startswith("_") or function.name.startswith("__")
-        for part in [*ast.walk(function.args), *(ast.walk(function.returns) if function.returns else ())]
-        if isinstance(part, ast.Name) and part.id == "Any"
-    ]
-
-    assert not saying
+    assert not [each for each in _saying_any() if each not in UNTYPED]
 
 
 def test_no_module_or_function_runs_away() -> None:
@@ -227,6 +223,18 @@ def test_no_module_or_function_runs_away() -> None:
 
 def functions(node: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     return (each for each in ast.walk(node) if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def _saying_any() -> list[str]:
+    """Every public function with Any in its signature."""
+    return [
+        f"{module}:{function.name}"
+        for module in modules()
+        for function in functions(tree(module))
+        if not function.name.startswith("_") or function.name.startswith("__")
+        for part in [*ast.walk(function.args), *(ast.walk(function.returns) if function.returns else ())]
+        if isinstance(part, ast.Name) and part.id == "Any"
+    ]
 
 
 def _too_large() -> dict[str, int]:

@@ -33,8 +33,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source, dist = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
     for name in ("pyproject.toml", "setup.cfg", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
-    for folder in ("taskforge", "contrib"):
-        shutil.copytree(ROOT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "taskforge", source / "taskforge", ignore=shutil.ignore_patterns("__pycache__"))
     run("-m", "build", "--outdir", str(dist), str(source))
     return dist
 

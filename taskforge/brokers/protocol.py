@@ -61,7 +61,8 @@ class BrokerSettings:
     """What every broker is opened with.
 
     `prefix` keeps apps on one server apart. `retention` is asked per queue. `timeout` is how long one call may wait for
-    its answer. `lease` is how long a claim lasts unless extended; keepers extend every quarter of it.
+    its answer. `lease` is how long a claim lasts unless extended; keepers extend every quarter of it. `keep_expired` is
+    how long the record of a job is kept that no run began in time.
     """
 
     prefix: str
@@ -69,6 +70,7 @@ class BrokerSettings:
     durability: str = "default"
     timeout: timedelta = timedelta(seconds=5)
     retention: Callable[[str], Retention] = lambda queue: Retention()
+    keep_expired: timedelta = timedelta(hours=1)
     clock: Clock | None = None
 
 
@@ -184,6 +186,10 @@ class Broker(Protocol):
         """Add to the set of known queues, so that a job can be found without naming its queue."""
         ...
 
+    def tend(self) -> None:
+        """Housekeeping off the hot path; a worker's keeper calls it every few seconds."""
+        ...
+
     def waiter(self) -> Waiter:
         """A new waiter for the ends of jobs. One per process is enough."""
         ...
@@ -262,8 +268,8 @@ class Inspector(Protocol):
     def redrive(
         self, queue: str, job_ids: Sequence[str], stamp: Stamp, body: bytes | None = None
     ) -> builtins.list[bool]:
-        """Make dead or cancelled jobs ready again, with attempts, crashes and stop mark cleared, last of their
-        priority; the delivery number goes on rising.
+        """Make dead or cancelled jobs ready again as if they were enqueued now, with attempts, crashes and stop mark
+        cleared, last of their priority; the delivery number goes on rising.
 
         With `body`, exactly one id is given and its body is replaced. False for jobs in any other state. At most
         BATCH ids.

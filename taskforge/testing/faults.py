@@ -67,6 +67,9 @@ class FlakyBroker:
     def wake(self) -> None:
         self._broker.wake()
 
+    def tend(self) -> None:
+        self._broker.tend()
+
     def announce(self, queues: Sequence[str]) -> None:
         self._faults.send("announce", lambda: self._broker.announce(queues))
 

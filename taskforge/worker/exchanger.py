@@ -25,8 +25,8 @@ logger = logging.getLogger("taskforge.worker")
 
 Ended = tuple[Run | None, Settlement]
 
-#: A worker whose slots are all taken still looks after its queues this often (seconds): what falls due is made ready for
-#: others, and a queue left untouched for longer than the brokers' CLOCK_JUMP would look like an outage.
+#: A worker whose slots are all taken still looks after its queues this often (seconds): what falls due is made ready
+#: for others, and a queue left untouched for longer than the brokers' CLOCK_JUMP would look like an outage.
 TEND_EVERY = 5.0
 
 

@@ -25,8 +25,9 @@ HURRY = 1.0
 REPORT_EVERY = 1.0
 #: Time between two rounds (seconds): how late a timeout may be noticed.
 PACE = 0.25
-#: How often (seconds) a worker repeats that its queues exist.
+#: How often (seconds) a worker repeats that its queues exist, and does the broker's housekeeping.
 ANNOUNCE_EVERY = 60.0
+TEND_EVERY = 2.0
 
 
 class Keeper:
@@ -46,7 +47,7 @@ class Keeper:
         self.stop_grace = settings.stop_grace.total_seconds()
         self._next_beat = 0.0
         self._next_report = 0.0
-        self._next_announcement = 0.0
+        self._next_announcement = self._next_tending = 0.0
         self._stop = threading.Event()
         self._asked: dict[Run, float] = {}
 
@@ -62,7 +63,9 @@ class Keeper:
     def tick(self, now: float) -> None:
         """One round at this moment (monotonic seconds)."""
         if now >= self._next_announcement:
-            self._next_announcement = now + ANNOUNCE_EVERY
+            self._next_announcement = now + (ANNOUNCE_EVERY if self.announce() else HURRY)
+        if now >= self._next_tending:
+            self._next_tending = now + TEND_EVERY
             self.tend()
         runs = self.slots.runs()
         self._asked = {run: at for run, at in self._asked.items() if run in runs}
@@ -78,13 +81,21 @@ class Keeper:
             if now >= run.due and not run.ended:
                 self._time_out(run, now)
 
-    def tend(self) -> None:
-        """What a queue needs now and then, off the hot path."""
+    def announce(self) -> bool:
+        """Say that the queues exist; False when the broker did not answer."""
         try:
             self.broker.announce(self.queues)
         except BrokerError as error:
-            self._next_announcement = 0.0
             logger.debug("queues_not_announced", extra={"error": str(error)})
+            return False
+        return True
+
+    def tend(self) -> None:
+        """The broker's housekeeping. What fails today is done another time."""
+        try:
+            self.broker.tend()
+        except BrokerError as error:
+            logger.debug("broker_not_tended", extra={"error": str(error)})
 
     def extend(self, runs: list[Run]) -> bool:
         """Start the leases anew; False when the broker did not answer."""

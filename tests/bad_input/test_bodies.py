@@ -113,10 +113,12 @@ def test_options_that_are_none_of_ours_make_a_dead_job(app: Taskforge, options: 
     assert (job.info().state, job.info().reason) == (JobState.DEAD, "undecodable")
 
 
-@pytest.mark.parametrize("seconds", [-5.0, 1e300, float("inf")])
+# DEFECT: RunOptions.overridden raises OverflowError for these, Runner.open catches ValueError only, and the exchanger
+# dies: the job kills worker after worker.
+@pytest.mark.parametrize("seconds", [1e300, float("inf"), float("-inf")])
 def test_an_impossible_span_in_a_body_does_not_stop_the_worker(app: Taskforge, seconds: float) -> None:
     arguments = app.codec.arguments("shop.add", [4], {}, app.types_of("shop.add"))
-    job = put(app, app.codec.body(Envelope("shop.add", arguments, {"keep_result": seconds})))
+    job = put(app, app.codec.body(Envelope("shop.add", arguments, {"timeout": seconds})))
     other = app.enqueue("shop.add", 1)
 
     run_ready(app)

@@ -33,7 +33,7 @@ def app() -> Iterator[Taskforge]:
         yield app
 
 
-NAIVE = datetime(2030, 1, 1)  # noqa: DTZ001  # what this is about
+NAIVE = datetime(2030, 1, 1)  # what this is about
 BAD_OPTIONS: list[tuple[dict[str, object], str]] = [
     ({"at": NAIVE}, r"at is naive \(2030-01-01T00:00:00\).*UTC"),
     ({"expires": NAIVE}, r"expires is naive"),

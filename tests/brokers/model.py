@@ -232,6 +232,7 @@ class Model:
         if job is None or job.record.state not in (JobState.DEAD, JobState.CANCELLED):
             return False
         fresh = {"attempts": 0, "crashes": 0, "reason": None, "ended_at": None, "kept_until": None}
+        fresh["enqueued_at"] = self._now
         job.become(JobState.READY, **fresh, body=job.record.body if body is None else body)
         job.turn = self._queue(queue).turn()
         return True

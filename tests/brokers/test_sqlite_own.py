@@ -462,7 +462,7 @@ def test_a_checkpoint_moves_the_log_into_the_file(connect: Callable[..., SqliteB
     put(broker, *(str(n) for n in range(200)))
     before = path.stat().st_size
 
-    broker.checkpoint()
+    broker.tend()
 
     assert path.stat().st_size > before
 

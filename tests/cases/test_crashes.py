@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Sequence
 
 import pytest
 
-from taskforge import JobFailed, JobState
+from taskforge import BrokerUnavailable, JobFailed, JobState
+from taskforge.brokers.protocol import Extension
+from taskforge.job import Delivery
 from taskforge.testing import FlakyBroker
 from tests.cases import program
 from tests.cases.apps import MakeApp, Watch, around_broker, claim_and_die, wait_for
 from tests.cases.processes import Workers
 
-#: More failures than any test lives to see.
-ALWAYS = 1_000_000
+
+class CutOff(FlakyBroker):
+    """Its keeper's beats do not arrive until `cut` is taken back."""
+
+    cut = True
+
+    def extend(self, deliveries: Sequence[Delivery]) -> Extension:
+        if self.cut:
+            raise BrokerUnavailable("extend: cut off on purpose")
+        return super().extend(deliveries)
 
 
 def test_the_jobs_of_a_killed_worker_run_again_elsewhere_with_one_crash_counted(workers: Workers) -> None:
@@ -53,7 +64,7 @@ def test_a_job_longer_than_its_lease_runs_once_while_the_keeper_is_healthy(apps:
 
 def test_the_settlement_of_a_worker_whose_lease_ran_out_is_refused_and_changes_nothing(apps: MakeApp) -> None:
     cut_off, healthy = apps(lease=0.5), apps(lease=0.5)
-    around_broker(cut_off, FlakyBroker).lose_request("extend", ALWAYS)
+    around_broker(cut_off, CutOff)
     late, watch = Watch(cut_off), Watch(healthy)
     began, go_on = threading.Event(), threading.Event()
 
@@ -64,7 +75,7 @@ def test_the_settlement_of_a_worker_whose_lease_ran_out_is_refused_and_changes_n
 
     cut_off.task(name="job")(slow)
     healthy.task(name="job")(lambda: "in time")
-    with cut_off.worker():
+    with cut_off.worker(threads=1):
         job = cut_off.enqueue("job")
         wait_for(began)
         with healthy.worker():
@@ -82,7 +93,7 @@ def test_the_settlement_of_a_worker_whose_lease_ran_out_is_refused_and_changes_n
 @pytest.mark.parametrize("how", ["raises", "retries"])
 def test_a_late_failure_changes_nothing_either(apps: MakeApp, how: str) -> None:
     cut_off, healthy = apps(lease=0.5), apps(lease=0.5, attempts=1 if how == "raises" else 5)
-    around_broker(cut_off, FlakyBroker).lose_request("extend", ALWAYS)
+    around_broker(cut_off, CutOff)
     late, watch = Watch(cut_off), Watch(healthy)
     began, go_on = threading.Event(), threading.Event()
 
@@ -93,7 +104,7 @@ def test_a_late_failure_changes_nothing_either(apps: MakeApp, how: str) -> None:
 
     cut_off.task(name="job")(slow)
     healthy.task(name="job")(lambda: "in time")
-    with cut_off.worker():
+    with cut_off.worker(threads=1):
         job = cut_off.enqueue("job")
         wait_for(began)
         with healthy.worker():
@@ -107,7 +118,7 @@ def test_a_late_failure_changes_nothing_either(apps: MakeApp, how: str) -> None:
 
 def test_a_worker_that_learns_of_a_lost_lease_asks_its_run_to_stop(apps: MakeApp) -> None:
     cut_off, healthy = apps(lease=0.5), apps(lease=0.5)
-    flaky = around_broker(cut_off, FlakyBroker)
+    broker = around_broker(cut_off, CutOff)
     watch, late = Watch(healthy), Watch(cut_off)
     began, told = threading.Event(), threading.Event()
 
@@ -119,13 +130,12 @@ def test_a_worker_that_learns_of_a_lost_lease_asks_its_run_to_stop(apps: MakeApp
             told.set()
 
     healthy.task(name="job")(lambda: "in time")
-    flaky.lose_request("extend", ALWAYS)
-    with cut_off.worker() as worker:
+    with cut_off.worker(threads=1) as worker:
         job = cut_off.enqueue("job")
         wait_for(began)
         with healthy.worker():
             watch.wait("job_succeeded")
-        flaky.lose_request("extend", -ALWAYS)
+        broker.cut = False
         wait_for(told)
         late.wait("lease_lost")
         assert worker.healthy

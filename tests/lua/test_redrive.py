@@ -19,14 +19,14 @@ def test_a_dead_job_starts_over_under_a_number_that_goes_on(bench: Bench) -> Non
     assert bench.exchange(1)[4] > number
 
 
-def test_a_new_body_replaces_the_old_one_but_not_when_it_was_enqueued(bench: Bench) -> None:
+def test_a_new_body_replaces_the_old_one_and_counts_as_enqueued_now(bench: Bench) -> None:
     bench.enqueue(["a", b"A", 0])
     bench.run("cancel", keep=5_000, retention=RETENTION, ids=["a"])
     bench.now += 100
 
     assert bench.run("redrive", ids=["a"], body=b"=new") == b"1"
 
-    assert bench.state()["jobs"] == {b"a": body(b"new", NOW)}
+    assert bench.state()["jobs"] == {b"a": body(b"new", NOW + 100)}
 
 
 def test_what_has_aged_out_does_not_come_back(bench: Bench) -> None:

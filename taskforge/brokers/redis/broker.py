@@ -7,12 +7,12 @@ from datetime import timedelta
 from functools import partial
 from typing import TypeVar, cast
 
+from taskforge.brokers.moments import moment, span
 from taskforge.brokers.protocol import BATCH, BrokerSettings, Demand, Exchange, Extension
 from taskforge.brokers.redis.bell import Bell
 from taskforge.brokers.redis.inspector import RedisInspector
 from taskforge.brokers.redis.keys import Keys
 from taskforge.brokers.redis.link import Reply
-from taskforge.brokers.redis.moments import moment, span
 from taskforge.brokers.redis.preflight import check
 from taskforge.brokers.redis.records import deliveries
 from taskforge.brokers.redis.requests import ExchangeRequest, job_row, pack
@@ -143,6 +143,9 @@ class RedisBroker:
         empty = [queue for queue in idle if self._inspector.counts(queue) == Counts()]
         if empty:
             self._announce([], empty)
+
+    def tend(self) -> None:
+        """Nothing to do: Redis looks after its memory and its files by itself."""
 
     def waiter(self) -> RedisWaiter:
         return RedisWaiter(self._wire, self._keys, self._now, self._inspector.queues)

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import cast
 
+from taskforge.brokers.moments import span
 from taskforge.brokers.protocol import BATCH, BrokerSettings
 from taskforge.brokers.redis.keys import Keys
 from taskforge.brokers.redis.link import Reply
-from taskforge.brokers.redis.moments import span
 from taskforge.brokers.redis.records import record
 from taskforge.brokers.redis.requests import pack, retention_row
 from taskforge.brokers.redis.scripts import Value, script

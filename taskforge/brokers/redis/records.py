@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import cast
 
+from taskforge.brokers.moments import stamped
 from taskforge.brokers.redis.link import Reply
-from taskforge.brokers.redis.moments import stamped
 from taskforge.job import MAX_PRIORITY, Delivery, JobRecord, JobState
 
 #: A place is (100 - priority) * 2^45 + turn (see keys.py).

@@ -9,17 +9,14 @@ from typing import TypeAlias
 
 import msgpack
 
+from taskforge.brokers.moments import MS, moment, span
 from taskforge.brokers.protocol import BrokerSettings, Demand, Retention
-from taskforge.brokers.redis.moments import MS, moment, span
 from taskforge.job import NewJob
 from taskforge.settlement import Ack, Bury, Cancel, Requeue, Settlement
 
 #: What msgpack makes of a row. False stands for "none": nil would leave a hole in a Lua table.
 Cell: TypeAlias = "str | bytes | int | bool | Sequence[Cell]"
 Row: TypeAlias = "list[Cell]"
-
-#: How long the record of a job is kept that expired: nobody says, and an hour is what finished jobs get by default.
-EXPIRED_KEEP_MS = 3_600_000
 
 _ACK, _REQUEUE, _BURY, _CANCEL = 1, 2, 3, 4
 
@@ -113,7 +110,7 @@ class ExchangeRequest:
         place = {queue: number for number, queue in enumerate(self._parts, 1)}
         parts: Row = [[part.rows, part.pools, retention_row(retention(queue))] for queue, part in self._parts.items()]
         then: Row = [[place[queue], row, place[job.queue], job_row(job)] for queue, row, job in self._then]
-        return pack([parts, self._free, then, EXPIRED_KEEP_MS])
+        return pack([parts, self._free, then, span(self._settings.keep_expired)])
 
     def indexes(self, queue: str) -> list[int]:
         """Where the settlements of this queue stood in the caller's list."""

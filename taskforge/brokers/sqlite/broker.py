@@ -130,7 +130,7 @@ class SqliteBroker:
             found = (queue_rows.load(db, self._settings.prefix, name) for name in queues)
             return any(queue is not None and queue_rows.waiting(db, queue) for queue in found)
 
-    def checkpoint(self) -> None:
+    def tend(self) -> None:
         """Write the log into the file, off the hot path: a worker's keeper calls it. Never waits for readers."""
         self._connections.checkpoint()
 

@@ -8,8 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from taskforge.brokers import moments
 from taskforge.brokers.protocol import BrokerSettings, Retention
-from taskforge.brokers.sqlite import moments
 from taskforge.brokers.sqlite.bells import Bells
 from taskforge.brokers.sqlite.connections import Connections
 from taskforge.brokers.sqlite.queues import Queue, create, load, save, waiting
@@ -21,6 +21,7 @@ class Call:
     def __init__(self, db: sqlite3.Connection, now: int, settings: BrokerSettings) -> None:
         self.db, self.now = db, now
         self.lease = moments.span(settings.lease)
+        self.keep_expired = moments.span(settings.keep_expired)
         #: Queues whose bell rings: a job came, or the next due time moved nearer.
         self.rung: set[str] = set()
         #: Queues whose bell rings if, at the end of the call, there is still work in them for others.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 
-from taskforge.brokers.sqlite import moments
+from taskforge.brokers import moments
 from taskforge.brokers.sqlite.calls import Call
 from taskforge.brokers.sqlite.lists import marks
 from taskforge.brokers.sqlite.queues import Queue

@@ -9,9 +9,6 @@ from taskforge.brokers.sqlite.ending import STEP, Ending, end
 from taskforge.brokers.sqlite.queues import Queue
 from taskforge.job import JobState
 
-#: How long the record of a job is kept that no run began in time (ms): as long as any finished job's by default.
-_KEEP_EXPIRED = 3600 * 1000
-
 _THESE = "(select value from json_each(?))"
 
 # Each step handles at most STEP jobs and returns True when that bound cut it.
@@ -23,7 +20,7 @@ def expire(call: Call, queue: Queue) -> bool:
         "select seq from jobs where queue = ? and expires is not null and expires <= ? order by expires limit ?",
         (queue.id, call.now, STEP + 1),
     ).fetchall()
-    end(call, queue, [Ending(seq, JobState.CANCELLED, _KEEP_EXPIRED, "expired") for (seq,) in rows[:STEP]])
+    end(call, queue, [Ending(seq, JobState.CANCELLED, call.keep_expired, "expired") for (seq,) in rows[:STEP]])
     return len(rows) > STEP
 
 

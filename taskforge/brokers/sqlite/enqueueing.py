@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from taskforge.brokers.sqlite import moments
+from taskforge.brokers import moments
 from taskforge.brokers.sqlite.calls import Call
 from taskforge.brokers.sqlite.ending import forget
 from taskforge.brokers.sqlite.lists import marks

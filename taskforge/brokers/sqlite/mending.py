@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 
-from taskforge.brokers.sqlite import moments
+from taskforge.brokers import moments
 from taskforge.brokers.sqlite.calls import Call
 from taskforge.brokers.sqlite.due import make_ready
 from taskforge.brokers.sqlite.ending import Ending, end, forget, tell_waiters
@@ -50,9 +50,9 @@ def redrive(call: Call, queue: Queue, job_id: str, body: bytes | None) -> bool:
     if state not in ("dead", "cancelled"):
         return False
     call.db.execute(
-        "update jobs set state = 'ready', turn = ?, attempts = 0, crashes = 0, shelf = null, reason = null, "
-        "ended = null, took = null, kept_until = null, started = null where seq = ?",
-        (queue.next_turn(), seq),
+        "update jobs set state = 'ready', turn = ?, enqueued = ?, attempts = 0, crashes = 0, shelf = null, "
+        "reason = null, ended = null, took = null, kept_until = null, started = null where seq = ?",
+        (queue.next_turn(), call.now, seq),
     )
     queue.shelve(state, -1)
     if body is not None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
+from taskforge.brokers import moments
 from taskforge.brokers.protocol import CLOCK_JUMP
-from taskforge.brokers.sqlite import moments
 
 _JUMP = moments.span(CLOCK_JUMP)
 #: After a jump of the clock nothing is reclaimed for a quarter of a lease (one beat of the keepers) and this (ms).

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from taskforge.brokers.sqlite.moments import stamped, stamped_or_none
+from taskforge.brokers.moments import stamped, stamped_or_none
 from taskforge.job import Counts, JobRecord, JobState
 
 #: The most records one call reads.

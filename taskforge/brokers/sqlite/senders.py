@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable
 from typing import TypeVar
 
+from taskforge.brokers import moments
 from taskforge.brokers.protocol import SENDER_AGE
-from taskforge.brokers.sqlite import moments
 from taskforge.brokers.sqlite.calls import Call
 from taskforge.brokers.sqlite.queues import Queue
 from taskforge.brokers.stamp import Stamp

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from taskforge.brokers import moments
 from taskforge.brokers.protocol import ERRORS_BYTES
-from taskforge.brokers.sqlite import moments
 from taskforge.brokers.sqlite.calls import Call
 from taskforge.brokers.sqlite.ending import Ending, end
 from taskforge.brokers.sqlite.enqueueing import ring_if_earlier

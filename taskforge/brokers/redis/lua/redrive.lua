@@ -20,7 +20,7 @@ local function redrive()
   ids = cmsgpack.unpack(ids)
   local dead, cancelled = redis.call('ZMSCORE', q.dead, unpack(ids)), redis.call('ZMSCORE', q.cancelled, unpack(ids))
   local entries, known = redis.call('HMGET', q.facts, unpack(ids)), {}
-  local facts, ready, answer = {}, {}, {}
+  local facts, ready, answer, head = {}, {}, {}, struct.pack('>I6', q.now)
   for i = 1, #ids do
     local id, kept = ids[i], tonumber(dead[i] or cancelled[i] or 0)
     answer[i] = '0'
@@ -32,9 +32,8 @@ local function redrive()
       facts[#facts + 1] = id; facts[#facts + 1] = entry.set_place(entry.again(entries[i]), place)
       ready[#ready + 1] = place; ready[#ready + 1] = id
       redis.call('ZREM', dead[i] and q.dead or q.cancelled, id)
-      if body ~= '' then
-        redis.call('HSET', q.jobs, id, string.sub(redis.call('HGET', q.jobs, id), 1, 6) .. string.sub(body, 2))
-      end
+      local content = body ~= '' and string.sub(body, 2) or string.sub(redis.call('HGET', q.jobs, id), 7)
+      redis.call('HSET', q.jobs, id, head .. content)
     end
   end
   if #ready > 0 then
