@@ -3,7 +3,8 @@
 PYTHON :=
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
+# Errors only: what pip and setuptools warn of is nothing a reader here can act on.
+PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -qq
 
 # What an environment was made of. A stamp older than one of these is refreshed.
 RECIPE := pyproject.toml setup.cfg
@@ -26,7 +27,7 @@ test: $(VENV)/.dev
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.dev
-	@BIN=$(BIN) .ci/check
+	@BIN=$(BIN) bash .ci/check
 
 wheel: $(VENV)/.dev
 	@rm -rf build dist
@@ -51,7 +52,7 @@ $(VENV)/.dev: $(VENV)/.made $(RECIPE)
 # An environment that works is kept; one whose Python has gone is made anew. `--group` needs pip 25.1.
 $(VENV)/.made:
 	@$(BIN)/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-		python=$$(.ci/python $(PYTHON)) || exit 1; \
+		python=$$(sh .ci/python $(PYTHON)) || exit 1; \
 		echo "Making $(VENV) with $$($$python --version)"; \
 		$$python -m venv --clear $(VENV); }
 	@$(PIP) --upgrade 'pip>=25.1'

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, ParamSpec, TypeVar, Unpack, cast, overload
 
@@ -19,8 +20,8 @@ from taskforge.codec import Codec, Types
 from taskforge.current import newest, set_newest
 from taskforge.errors import AppError, OptionError, TaskError
 from taskforge.handle import JobHandle
-from taskforge.info import Reader
-from taskforge.job import NewJob
+from taskforge.info import JobInfo, Reader, read_record
+from taskforge.job import JobState, NewJob
 from taskforge.locations import default_broker
 from taskforge.options import WORDS, QueueOptions, TaskOptions, check
 from taskforge.queues import Queues
@@ -65,6 +66,8 @@ class Taskforge:
         self.queues = Queues()
         self._submissions: dict[tuple[str, str], Submission] = {}
         self._client: Client | None = None
+        #: Whether a worker of this app runs in this process.
+        self.working = False
         self._set(Settings(), given, {})
         set_newest(self)
 
@@ -184,6 +187,16 @@ class Taskforge:
         return [compose(submission, target, self.codec, each.args, each.kwargs) for each in arguments]
 
     # Looking
+
+    def jobs(self, state: JobState, queue: str | None = None, *, offset: int = 0, limit: int = 100) -> list[JobInfo]:
+        """The jobs in a state, of one queue or of each this app or the broker knows; at most `limit` (1,000) a queue.
+
+        In the order they would run, fall due or lose their lease; the latest ended first.
+        """
+        read, inspector = self.client.read, self.inspector
+        queues = [queue] if queue else sorted({*read(inspector.queues), *self.queue_names()})
+        pages = [read(partial(inspector.list, name, JobState(state), offset, limit)) for name in queues]
+        return [read_record(self.reader, record) for page in pages for record in page]
 
     @property
     def client(self) -> Client:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import click
 
 from taskforge.cli.common import Session, call_text, json_option, print_json, print_table, shorten, when, width
 from taskforge.cli.common import command as our_command
-from taskforge.info import JobInfo, read_record
+from taskforge.info import JobInfo
 from taskforge.job import JobState
 
 
@@ -32,14 +30,8 @@ def command(
     reason: str | None,
     as_json: bool,
 ) -> None:
-    """Straight from the inspector."""
-    app = session.app
-    read, inspector = app.client.read, app.inspector
-    names = [queue] if queue else sorted({*read(inspector.queues), *app.queue_names()})
-    records = [
-        record for name in names for record in read(partial(inspector.list, name, JobState(state), offset, limit))
-    ]
-    infos = [read_record(app.reader, record) for record in records]
+    """app.jobs(), filtered."""
+    infos = session.app.jobs(JobState(state), queue, offset=offset, limit=limit)
     infos = [i for i in infos if (task is None or i.task == task) and (reason is None or i.reason == reason)]
     if as_json:
         print_json(infos)

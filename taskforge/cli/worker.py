@@ -46,6 +46,7 @@ def command(
     parent_pipe: int | None,
 ) -> int:
     """Start one process, or a parent with several."""
+    from taskforge.brokers.resend import reach
     from taskforge.cli.logs import log_to_stderr
     from taskforge.worker import Worker
     from taskforge.worker.serving import cores, end_with_parent, serve
@@ -60,7 +61,7 @@ def command(
     names = queues or app.queue_names()
     count = 1 if parent_pipe is not None else processes or cores()
     if parent_pipe is None:
-        app.broker.open()
+        reach(app.broker, app.settings.call_timeout.total_seconds())
         _banner(session, names, count, threads, slots)
     if count > 1:
         app.close()

@@ -183,24 +183,22 @@ class Exchanger:
         if self.burst and self._look_at is not None and not self.slots.runs():
             return False
         self._woken.clear()
+        # Before `_asleep`, so that whoever sees us asleep knows where; a wake that comes early is kept for the wait.
+        self._in_broker = self._look_at is not None and not self._draining
         self._asleep = True
-        if self._ended or (self._stopping and not self._ended):
-            self._asleep = False
-            return True
-        if self._look_at is None or self._draining:
-            self._woken.wait(LOOK_EVERY)
-        else:
-            self._listen(self._look_at - time.monotonic())
-        self._asleep = False
+        if not self._ended and not self._stopping:
+            if self._in_broker:
+                self._listen()
+            else:
+                self._woken.wait(LOOK_EVERY)
+        self._asleep = self._in_broker = False
         return True
 
-    def _listen(self, timeout: float) -> None:
+    def _listen(self) -> None:
         """Wait in the broker. A bell, or the time, ends the listening; a wake-up of our own only interrupts it."""
-        self._in_broker = True
+        assert self._look_at is not None
         try:
-            if self.broker.wait(self.queues, max(0.0, timeout)):
+            if self.broker.wait(self.queues, max(0.0, self._look_at - time.monotonic())):
                 self._look_at = None
         except BrokerError:
             self._look_at = None  # the next exchange tells what is wrong, and waits
-        finally:
-            self._in_broker = False

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, suppress
+from contextvars import copy_context
 from functools import partial
 from queue import SimpleQueue
 from typing import TypeVar
@@ -48,7 +49,8 @@ class ThreadExecutor:
 
     def _work(self) -> None:
         while (run := self._runs.get()) is not None:
-            self._done(run, self._runner.call(run, self._enter_async))
+            # In a context of its own, so that no run sees what another one left in a ContextVar.
+            self._done(run, copy_context().run(self._runner.call, run, self._enter_async))
 
     def _enter_async(self, stack: ExitStack, manager: AbstractAsyncContextManager[object]) -> None:
         """Enter an async wrapper around a plain function: on the loop, while this thread waits."""

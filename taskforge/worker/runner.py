@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from asyncio import CancelledError
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack, ExitStack
 from datetime import UTC, datetime, timedelta
@@ -67,6 +68,12 @@ class Runner:
         """The run of this delivery; a settlement when it must not, or cannot, be run here."""
         if delivery.crashes >= self.app.settings.max_crashes:
             return self._bury(delivery, "crashed", None, counts=False)
+        try:
+            return self._open(delivery)
+        except Exception as error:  # a stranger's code runs in there: annotations, dataclasses, models
+            return self._bury(delivery, "undecodable", error, counts=False)
+
+    def _open(self, delivery: Delivery) -> Run | Settlement:
         try:
             envelope = self.app.codec.read_body(delivery.body)
             task = self.app.tasks[envelope.task]
@@ -146,8 +153,11 @@ class Runner:
 
     def _outcome(self, run: Run, error: BaseException) -> Outcome:
         """What the error means. A run that let the request to stop pass ends as what it was asked for."""
-        obeyed = isinstance(error, StopRequested) or type(error).__name__ == "CancelledError"
-        if not (obeyed and run.cause):
+        cancelled = isinstance(error, CancelledError)
+        if not run.cause and cancelled:
+            # Somebody else cancelled it, a library's own timeout perhaps: an error like any other.
+            return Failed(RuntimeError("the run was cancelled from within").with_traceback(error.__traceback__))
+        if not (run.cause and (cancelled or isinstance(error, StopRequested))):
             return outcome_of(error)
         match run.cause:
             case StopCause.CANCEL:
@@ -165,7 +175,14 @@ class Runner:
     # Judging: from an outcome to what the broker is told.
 
     def judge(self, run: Run, outcome: Outcome) -> Settlement:
-        """What becomes of the job."""
+        """What becomes of the job. Never raises: a run that has ended must be settled."""
+        try:
+            return self._judge(run, outcome)
+        except Exception as error:
+            logger.exception("outcome_not_judged", extra={"job": run.id, "task": run.task})
+            return self._bury(run.delivery, "error", error, took=_took(run))
+
+    def _judge(self, run: Run, outcome: Outcome) -> Settlement:
         delivery, options = run.delivery, run.options
         match outcome:
             case Succeeded(value):

@@ -11,7 +11,8 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, Exit
 from types import TracebackType
 from typing import TYPE_CHECKING, cast
 
-from taskforge.errors import SettingsError
+from taskforge.brokers.resend import reach
+from taskforge.errors import AppError, SettingsError
 from taskforge.outcome import Failed, HandedBack
 from taskforge.run import Run, StopCause
 from taskforge.signals import emit
@@ -77,8 +78,21 @@ class Worker:
         return not self.overstaying and self.exchanger.failure is None
 
     def start(self) -> None:
-        """Enter what is wrapped around workers, then begin to claim. Raises what a wrapper raises."""
-        self.app.broker.open()
+        """Enter what is wrapped around workers, then begin to claim. Raises what a wrapper raises.
+
+        One worker at a time per app and process: its exchanger waits on the app's own broker.
+        """
+        if self.app.working:
+            raise AppError(f"{self.app!r} has a worker in this process already; give that one more threads or queues")
+        self.app.working = True
+        try:
+            self._start()
+        except BaseException:
+            self.app.working = False
+            raise
+
+    def _start(self) -> None:
+        reach(self.app.broker, self.settings.call_timeout.total_seconds())
         self.loop.start()
         try:
             self._enter_wrappers()
@@ -195,6 +209,7 @@ class Worker:
         self.threads.stop(HURRIED_GRACE)
         self._wrapped.close()
         self.loop.stop(HURRIED_GRACE)
+        self.app.working = False
         logger.info("worker_stopped")
         emit(self.app.signals.worker_stopped, self.app, worker=self)
 

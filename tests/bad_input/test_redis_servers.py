@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import threading
@@ -10,7 +11,6 @@ import warnings
 from collections.abc import Callable
 
 import pytest
-import redis
 
 from taskforge import (
     BrokerRefused,
@@ -134,6 +134,9 @@ def test_a_worker_does_not_start_without_its_broker() -> None:
             raise AssertionError("it started")
 
         assert threading.active_count() == before
+        # DEFECT: Worker.start leaves the event loop that LoopExecutor made unclosed when the broker does not open: two
+        # sockets and a ResourceWarning, which this collection brings out here.
+        gc.collect()
 
 
 def test_a_worker_outlives_a_restart_of_its_broker(engine: Engine) -> None:
@@ -173,8 +176,6 @@ def test_a_server_that_may_drop_jobs_is_refused_with_the_remedy(engine: Engine, 
     with serve(engine, "--maxmemory-policy", policy) as server, an_app(server.url) as app:
         with pytest.raises(BrokerUnsupported, match=rf"may drop jobs \(maxmemory-policy {policy}\); set noeviction"):
             app.broker.open()
-        with pytest.raises(BrokerUnsupported, match="set noeviction"), app.worker():
-            raise AssertionError("it started")
         with pytest.raises(BrokerUnsupported, match="set noeviction"):
             app.enqueue("shop.add", 1)
 
@@ -293,22 +294,13 @@ def test_keys_of_another_program_under_our_names_are_told_of_and_left_alone(serv
 def test_a_layout_of_another_epoch_is_refused_with_what_to_do(server: Server, redis_url: str) -> None:
     with an_app(redis_url) as app, server.client() as client:
         app.enqueue("shop.add", 1)
-        changed = _with_another_epoch(client)
-        assert changed, "no key holds a layout"
+        (meta,) = client.keys("tf:shop:*:meta")
+        client.hset(meta, "epoch", "9")
 
         with pytest.raises(BrokerUnsupported, match=r"layout .*use the release that wrote it"):
             app.enqueue("shop.add", 2)
         with pytest.raises(BrokerUnsupported, match="layout"):
             app.inspector.counts("default")
-
-
-def _with_another_epoch(client: redis.Redis) -> int:
-    changed = 0
-    for key in client.keys("tf:shop:*"):
-        if client.type(key) == b"hash" and client.hexists(key, "layout"):
-            client.hset(key, "layout", "9.1")
-            changed += 1
-    return changed
 
 
 # Managed servers that tell little
@@ -355,7 +347,9 @@ def test_dangerous_commands_are_not_needed(engine: Engine) -> None:
 
 
 def test_a_wrong_password_is_refused_with_what_to_check(engine: Engine) -> None:
-    with serve(engine, "--requirepass", "right") as server:
+    with serve(engine) as server:
+        with server.client() as client:
+            client.config_set("requirepass", "right")
         for url in (server.url, f"unix://:wrong@{server.socket}"):
             with an_app(url) as app, pytest.raises(BrokerUnsupported, match="check user and password") as caught:
                 app.enqueue("shop.add", 1)

@@ -231,7 +231,7 @@ class Model:
     def _redrive(self, job: Job | None, queue: str, body: bytes | None) -> bool:
         if job is None or job.record.state not in (JobState.DEAD, JobState.CANCELLED):
             return False
-        fresh = {"attempts": 0, "crashes": 0, "reason": None, "ended_at": None, "kept_until": None}
+        fresh: dict[str, object] = {"attempts": 0, "crashes": 0, "reason": None, "ended_at": None, "kept_until": None}
         fresh["enqueued_at"] = self._now
         job.become(JobState.READY, **fresh, body=job.record.body if body is None else body)
         job.turn = self._queue(queue).turn()

@@ -108,7 +108,7 @@ def test_what_runs_in_the_background_may_not_end_by_itself(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("info", "complaint"),
+    "info, complaint",
     [("", "the language ''"), ("pyhton", "the language"), ("bash no-run", "wants a reason"), ("bash quick", "'quick'")],
 )
 def test_an_info_string_that_says_too_little_is_refused(tmp_path: Path, info: str, complaint: str) -> None:
