@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Errors only: what pip and setuptools warn of is nothing a reader here can act on.
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -qq
+# pip's advice is nobody's concern while all goes well.
+QUIETLY := >$(VENV)/pip.log 2>&1 || { cat $(VENV)/pip.log; exit 1; }
 
 # What an environment was made of. A stamp older than one of these is refreshed.
 RECIPE := pyproject.toml setup.cfg
@@ -41,12 +43,12 @@ clean:
 
 $(VENV)/.demo: $(VENV)/.made $(RECIPE)
 	@echo "Installing taskforge and the demo's libraries into $(VENV)"
-	@$(PIP) --editable '.[demo,fast]'
+	@$(PIP) --editable '.[demo,fast]' $(QUIETLY)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.made $(RECIPE)
 	@echo "Installing taskforge and its development tools into $(VENV)"
-	@$(PIP) --editable . --group dev
+	@$(PIP) --editable . --group dev $(QUIETLY)
 	@touch $@
 
 # An environment that works is kept; one whose Python has gone is made anew. `--group` needs pip 25.1.
@@ -55,5 +57,5 @@ $(VENV)/.made:
 		python=$$(sh .ci/python $(PYTHON)) || exit 1; \
 		echo "Making $(VENV) with $$($$python --version)"; \
 		$$python -m venv --clear $(VENV); }
-	@$(PIP) --upgrade 'pip>=25.1'
+	@$(PIP) --upgrade 'pip>=25.1' $(QUIETLY)
 	@touch $@

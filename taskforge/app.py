@@ -86,10 +86,10 @@ class Taskforge:
 
     @overload
     def task(
-        self, *, name: str | None = None, aliases: Sequence[str] = (), **options: Unpack[TaskOptions]
+        self, /, *, name: str | None = None, aliases: Sequence[str] = (), **options: Unpack[TaskOptions]
     ) -> Decorator: ...
 
-    def task(  # type: ignore[misc]  # mypy finds fault with ** in the overloads of a method; current.task, the same, passes
+    def task(
         self,
         function: Callable[..., object] | None = None,
         /,

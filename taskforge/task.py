@@ -144,6 +144,7 @@ class Task(Call[P, R_co], Generic[P, R_co, C_co]):
         self.signature = inspect.signature(function)
         self.names = _positional(self.signature)
         self._plain = len(self.names) == len(self.signature.parameters)
+        self._types: Types | None = None
         functools.update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> C_co:
@@ -152,10 +153,12 @@ class Task(Call[P, R_co], Generic[P, R_co, C_co]):
     def __repr__(self) -> str:
         return f"<Task {self.name}>"
 
-    @functools.cached_property
+    @property
     def types(self) -> Types:
-        """The classes this task's payloads may name: those of its annotations."""
-        return Types.of(self.function, module=module_name(self.function))
+        """The classes this task's payloads may name: those of its annotations, looked at when first asked for."""
+        if self._types is None:
+            self._types = Types.of(self.function, module=module_name(self.function))
+        return self._types
 
     def bind(self, args: Sequence[object], kwargs: Mapping[str, object]) -> None:
         """Raise TypeError, naming the task and its parameters, if the function cannot be called like this."""

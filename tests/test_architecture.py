@@ -54,7 +54,6 @@ MODULE_LINES, FUNCTION_LINES = 300, 60
 #: Module, or module and function → why it may be longer.
 LARGE = {
     "taskforge.app": "the composition root; half of it is docstrings and overloads",
-    "taskforge.testing.conformance.numbers": "many promises, all of one idea: a call that is sent twice",
 }
 #: Module and function → why its signature may say Any.
 UNTYPED = {

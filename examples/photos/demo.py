@@ -137,6 +137,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--out", metavar="FOLDER", type=Path, default=Path("out/photos"), help="for all that is made [out/photos]")
     add("--processes", metavar="N", type=int, default=2, help="worker processes [2]")
     options = parser.parse_args(arguments)
+    options.photos = options.photos.expanduser()  # not every shell does it after PHOTOS=
     if options.processes < 1:
         parser.error("--processes must be at least 1")
     if (options.broker or "").startswith("memory:"):

@@ -32,6 +32,8 @@ from taskforge.settlement import Settlement
 BATCH = 250
 #: The most body bytes one call carries in either direction; a single larger job travels alone.
 BATCH_BYTES = 1 << 20
+#: The most jobs that `list` shows and `purge` deletes in one call.
+PAGE = 1_000
 #: An idle worker looks by itself this often (seconds): what a bell that was heard in vain may cost a job.
 LOOK_EVERY = 2.0
 #: How long a queue remembers a sender after its last call.
@@ -147,10 +149,12 @@ class Broker(Protocol):
         """Settle a batch and claim the next one.
 
         Settlements whose delivery no longer holds its job are refused, the others take effect together with the jobs
-        they enqueue. On the way, and before anything is claimed: waiting jobs past their `expires` are cancelled,
-        due delayed jobs become ready in the order of their due times, running jobs whose lease ran out go back to
-        the places they were claimed from with one crash counted (unless asked to stop: those end as cancelled), and
-        what has aged out is swept. Claims the best ready jobs: higher priority first, then first come first served.
+        they enqueue. On the way, in each demanded queue, whether or not a slot is free for it, and before anything is
+        claimed: waiting jobs past their `expires` are cancelled (reason `expired`), due delayed jobs become ready in
+        the order of their due times (of equal ones, by priority, then id), running jobs whose lease ran out go back
+        to the places they were claimed from with one crash counted (unless asked to stop: those end as cancelled),
+        and what has aged out is swept. Claims the best ready jobs: higher priority first, then first come first
+        served. `expires` ends at a job's first claim. Progress and errors stay through a requeue or reclaim.
 
         After `now` jumped by more than CLOCK_JUMP, or back, since the queue was last touched, nothing is reclaimed
         for a quarter of a lease plus 5 s, so that keepers extend first; after a step back, lease deadlines more than
@@ -237,7 +241,7 @@ class Inspector(Protocol):
         """Jobs in one state, in the order they would run (ready), fall due (delayed) or lose their lease (running);
         latest ended first for the others.
 
-        At most 1,000 a call. Results are left out (None): `get` reads them.
+        At most 1,000 a call (ValueError beyond). Results are left out (None): `get` reads them.
         """
         ...
 

@@ -44,6 +44,7 @@ def find_fault(value: object, parts_of: PartsOf) -> Fault | None:
             if len(inside) == MAX_DEPTH:
                 return Fault("", f"is nested deeper than {MAX_DEPTH} levels: pass it flatter, or as text")
             inside.append((part, iter(parts), step))
+        following = None
         try:
             while inside and (following := next(inside[-1][1], None)) is None:
                 inside.pop()

@@ -143,8 +143,10 @@ def test_a_migration_that_fails_leaves_nothing(
     connect().open()
 
 
-def test_durability_that_sqlite_cannot_give_is_refused_at_the_first_call(connect: Callable[..., SqliteBroker]) -> None:
-    for url, durability in [("sqlite:///unused.db", "replicated"), ("memory://", "disk")]:
+def test_durability_that_sqlite_cannot_give_is_refused_at_the_first_call(
+    connect: Callable[..., SqliteBroker], tmp_path: Path
+) -> None:
+    for url, durability in [(f"sqlite:///{tmp_path}/unused.db", "replicated"), ("memory://", "disk")]:
         broker = connect(url, durability=durability)
 
         with pytest.raises(BrokerUnsupported, match=f"durability '{durability}'"):

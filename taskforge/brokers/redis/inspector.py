@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import cast
 
 from taskforge.brokers.moments import span
-from taskforge.brokers.protocol import BATCH, BrokerSettings
+from taskforge.brokers.protocol import BATCH, PAGE, BrokerSettings
 from taskforge.brokers.redis.keys import Keys
 from taskforge.brokers.redis.link import Reply
 from taskforge.brokers.redis.records import record
@@ -37,8 +37,8 @@ class RedisInspector:
         return Counts(ready, delayed, retrying, 0, running, succeeded, dead, cancelled)
 
     def list(self, queue: str, state: JobState, offset: int = 0, limit: int = 100) -> builtins.list[JobRecord]:
-        if not 0 <= limit <= 1_000 or offset < 0:
-            raise ValueError(f"list takes an offset from 0 and a limit up to 1,000, not {offset} and {limit}")
+        if not 0 <= limit <= PAGE or offset < 0:
+            raise ValueError(f"list takes an offset from 0 and a limit up to {PAGE:,}, not {offset} and {limit}")
         if state is JobState.BLOCKED or limit == 0:
             return []
         rows = cast("builtins.list[Reply]", self._read("list", queue, state=state.value, offset=offset, limit=limit))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
-from taskforge.brokers.protocol import BATCH
+from taskforge.brokers.protocol import BATCH, PAGE
 from taskforge.brokers.sqlite import mending, queues, records
 from taskforge.brokers.sqlite.calls import Call, Calls
 from taskforge.brokers.sqlite.queues import Queue
@@ -33,6 +33,8 @@ class SqliteInspector:
             return records.counts(db, now, self._prefix, queue)
 
     def list(self, queue: str, state: JobState, offset: int = 0, limit: int = 100) -> list[JobRecord]:
+        if not 0 <= limit <= PAGE or offset < 0:
+            raise ValueError(f"list takes an offset from 0 and a limit up to {PAGE:,}, not {offset} and {limit}")
         with self._calls.read() as (db, now):
             return records.page(db, now, self._prefix, queue, state, offset, limit)
 
@@ -68,7 +70,7 @@ class SqliteInspector:
             raise ValueError("running jobs cannot be purged; cancel them")
         with self._calls.change() as call:
             q = call.queue(queue)
-            return once(call, q, stamp, lambda: mending.purge(call, q, self._prefix, state, records.PAGE))
+            return once(call, q, stamp, lambda: mending.purge(call, q, self._prefix, state, PAGE))
 
     def _each(
         self, queue: str, job_ids: Sequence[str], stamp: Stamp, mend: Callable[[Call, Queue, str], A]

@@ -11,9 +11,6 @@ from typing import Any
 from taskforge.brokers.moments import stamped, stamped_or_none
 from taskforge.job import Counts, JobRecord, JobState
 
-#: The most records one call reads.
-PAGE = 1_000
-
 _SELECT = (
     "select j.seq, j.id, q.name, j.state, b.body, j.rank, j.attempts, j.crashes, j.enqueued, j.reason, j.due, "
     "j.expires, j.started, j.lease, j.worker, j.stop, j.ended, j.kept_until, {result}, p.value "
@@ -44,7 +41,7 @@ def page(
     """Jobs in one state, in the Inspector's order, without results."""
     select = _SELECT.format(result="null", where="q.name = ? and j.state = ?")
     order = f" order by {_ORDER.get(state, _LATEST_FIRST)} limit ? offset ?"
-    return _read(db, select + order, (prefix, queue, state.value, now, min(limit, PAGE), offset))
+    return _read(db, select + order, (prefix, queue, state.value, now, limit, offset))
 
 
 def counts(db: sqlite3.Connection, now: int, prefix: str, queue: str) -> Counts:

@@ -29,6 +29,7 @@ from taskforge.testing.conformance.mending import Mending
 from taskforge.testing.conformance.numbers import Numbers
 from taskforge.testing.conformance.passing import Passing
 from taskforge.testing.conformance.reading import Reading
+from taskforge.testing.conformance.resent import ResentClaims
 from taskforge.testing.conformance.retention import Keeping
 from taskforge.testing.conformance.settling import Settling
 
@@ -36,6 +37,6 @@ __all__ = ["BrokerConformance"]
 
 
 class BrokerConformance(
-    Enqueueing, Claiming, Settling, Fencing, Passing, Keeping, Numbers, Reading, Mending, Bells, Ends
+    Enqueueing, Claiming, Settling, Fencing, Passing, Keeping, Numbers, ResentClaims, Reading, Mending, Bells, Ends
 ):
     """Every promise of the broker protocol."""

@@ -220,57 +220,6 @@ class Numbers(Suite):
 
         assert rig.another().enqueue([job], stamp) == first
 
-    # Claims that are sent again
-
-    def test_a_claim_sent_again_keeps_its_first_lease(self, rig: Rig) -> None:
-        rig.enqueue("a")
-        stamp, claimed_at = rig.stamp(), rig.clock.now()
-        rig.broker.exchange(demand(1, QUEUE), (), stamp)
-        rig.clock.advance(5)
-
-        rig.broker.exchange(demand(1, QUEUE), (), stamp)
-
-        assert rig.record("a").lease_until == claimed_at + MINUTE
-
-    def test_a_claim_sent_again_names_the_lost(self, rig: Rig) -> None:
-        rig.enqueue("kept", "settled", "taken")
-        stamp = rig.stamp()
-        kept, settled, _ = rig.broker.exchange(demand(3, QUEUE), (), stamp).deliveries
-        other = rig.another()
-        other.exchange(demand(0, QUEUE), [ack(settled)], Sender().stamp())
-        for _ in range(5):
-            _let_time_pass(rig, 14)
-            rig.broker.extend([kept])
-        _claim_elsewhere(rig, "taken")
-
-        again = rig.broker.exchange(demand(3, QUEUE), (), stamp)
-
-        assert [(delivery.id, delivery.number) for delivery in again.deliveries] == [("kept", kept.number)]
-        assert set(again.lost) == {(QUEUE, "settled"), (QUEUE, "taken")}
-
-    def test_a_claim_sent_again_claims_nothing_more(self, rig: Rig) -> None:
-        rig.enqueue("a")
-        stamp = rig.stamp()
-        rig.broker.exchange(demand(5, QUEUE), (), stamp)
-        rig.another().enqueue([new_job("b")], Sender().stamp())
-
-        again = rig.broker.exchange(demand(5, QUEUE), (), stamp)
-
-        assert [delivery.id for delivery in again.deliveries] == ["a"]
-        assert rig.state("b") is JobState.READY
-
-    def test_a_claim_over_several_queues_is_answered_again_as_a_whole(self, rig: Rig) -> None:
-        rig.enqueue("m1", "m2", queue=QUEUE)
-        rig.enqueue("p1", "p2", queue=OTHER)
-        stamp = rig.stamp()
-        first = rig.broker.exchange(demand(3, QUEUE, OTHER), (), stamp)
-
-        again = rig.broker.exchange(demand(3, QUEUE, OTHER), (), stamp)
-
-        assert [delivery.id for delivery in first.deliveries] == ["m1", "m2", "p1"]
-        assert _lasting(again) == _lasting(first)
-        assert rig.state("p2", OTHER) is JobState.READY
-
     # Lost requests and lost replies, as a client meets them
 
     @pytest.mark.parametrize("lose", [FlakyBroker.lose_request, FlakyBroker.lose_reply])
@@ -290,13 +239,6 @@ class Numbers(Suite):
         assert rig.inspector.counts(QUEUE).succeeded == 2
 
 
-def _let_time_pass(rig: Rig, seconds: float) -> None:
-    """Time passes without a call of the rig's own sender, whose last answer is to be asked for again."""
-    mine, rig.sender = rig.sender, Sender()
-    rig.pass_time(seconds)
-    rig.sender = mine
-
-
 def _insist(rig: Rig, call: Callable[[Stamp], T]) -> T:
     """Send until an answer comes, always under the same stamp."""
     stamp = rig.stamp()
@@ -306,11 +248,6 @@ def _insist(rig: Rig, call: Callable[[Stamp], T]) -> T:
         except BrokerUnavailable:
             continue
     raise AssertionError("no answer came")
-
-
-def _claim_elsewhere(rig: Rig, id: str) -> None:
-    (delivery,) = rig.another().exchange(demand(1, QUEUE), (), Sender().stamp()).deliveries
-    assert delivery.id == id
 
 
 def _busy_others(rig: Rig, count: int) -> None:
