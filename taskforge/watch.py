@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from taskforge.brokers.protocol import LOOK_EVERY, Broker, Waiter
 from taskforge.brokers.resend import resend
@@ -123,19 +123,23 @@ class EndWatch:
             try:
                 ended = waiter.listen(LOOK_EVERY)
             except BrokerError as error:
-                # The callers read again by themselves; hurrying would only hammer a broker that is away.
                 logger.debug("watch_interrupted", extra={"error": str(error)})
-                threading.Event().wait(LOOK_EVERY / 4)
+                self._tell(list(self._waiting))  # what was lost is not known: let everybody read again
+                threading.Event().wait(LOOK_EVERY / 4)  # and do not hammer a broker that is away
                 continue
+            self._tell(ended)
             with self._lock:
-                tells = [tell for job_id in ended for tell in self._waiting.get(job_id, ())]
                 if self._waiting:
                     idle_since = time.monotonic()
                 elif time.monotonic() - idle_since > LINGER:
                     self._waiter = self._thread = None
-            for tell in tells:
-                tell()
         waiter.close()
+
+    def _tell(self, job_ids: Sequence[str]) -> None:
+        with self._lock:
+            tells = [tell for job_id in job_ids for tell in self._waiting.get(job_id, ())]
+        for tell in tells:
+            tell()
 
 
 def _rest(deadline: float | None) -> float:

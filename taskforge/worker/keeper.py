@@ -120,12 +120,13 @@ class Keeper:
             latest = run.latest_progress
             if latest is None:
                 continue
-            run.latest_progress = None
             try:
                 self.broker.report(run.delivery, pack_progress(self.codec, *latest))
             except BrokerError as error:
                 logger.debug("progress_not_reported", extra={"error": str(error), "job": run.id})
                 return
+            if run.latest_progress is latest:
+                run.latest_progress = None
 
     def _time_out(self, run: Run, now: float) -> None:
         """Ask it to stop, once; past the grace, say that it overstays."""

@@ -97,6 +97,7 @@ class Worker:
         try:
             self._enter_wrappers()
         except BaseException:
+            self._wrapped.close()
             self.loop.stop(HURRIED_GRACE)
             raise
         self.threads.start()

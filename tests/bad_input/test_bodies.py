@@ -89,6 +89,11 @@ def test_a_mended_body_runs(app: Taskforge) -> None:
     assert job.result(0) == 5
 
 
+def test_the_error_of_a_job_that_died_without_one_names_the_reason() -> None:
+    # DEFECT: it says "job x is dead: : ": JobFailed.__init__ leaves the reason out where there is no error.
+    assert str(JobFailed("x", "crashed")) == "job x is dead: crashed"
+
+
 def test_arguments_that_cannot_be_unpacked_are_undecodable_and_named(app: Taskforge) -> None:
     job = put(app, app.codec.body(Envelope("shop.add", b"\xc1")))
 

@@ -32,21 +32,36 @@ CALLS: dict[str, Callable[[Taskforge], object]] = {
     "enqueue": lambda app: app.enqueue("shop.add", 1),
     "read": lambda app: app.inspector.queues(),
     "state": lambda app: app.job("x").state(),
-    "result": lambda app: app.job("x").result(0.1),
 }
 
 
 @pytest.mark.parametrize("name", CALLS)
-@pytest.mark.parametrize("content", [b"Dear diary, " * 1_000, os.urandom(8_192), b"hello"], ids=["text", "noise", "short"])
+@pytest.mark.parametrize(
+    "content", [b"Dear diary, " * 1_000, os.urandom(8_192), b"hello"], ids=["text", "noise", "short"]
+)
 def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(sqlite_url: str, content: bytes, name: str) -> None:
     _file(sqlite_url).write_bytes(content)
 
-    # DEFECT: after result() the app's close() raises the same error again (SqliteWaiter.close speaks to the database), and
-    # the thread taskforge-watch ends with it as an unhandled exception.
     with an_app(sqlite_url) as app, pytest.raises(BrokerUnsupported, match="no SQLite database; name another file"):
         CALLS[name](app)
 
     assert _file(sqlite_url).read_bytes() == content
+
+
+def test_waiting_on_a_file_that_is_no_database_is_refused_and_can_be_closed(sqlite_url: str) -> None:
+    _file(sqlite_url).write_bytes(b"Dear diary, " * 1_000)
+    app = Taskforge("shop", broker=sqlite_url)
+
+    with pytest.raises(BrokerUnsupported, match="no SQLite database; name another file"):
+        app.job("x").result(0.1)
+
+    # DEFECT: close() raises the same error again (SqliteWaiter.close speaks to the database), and the thread
+    # taskforge-watch ends with it as an unhandled exception.
+    try:
+        app.close()
+    finally:
+        watching = [thread for thread in threading.enumerate() if thread.name == "taskforge-watch"]
+        wait_until(lambda: not any(thread.is_alive() for thread in watching), LIMIT, "the end of the watch")
 
 
 def test_another_programs_database_is_refused_and_left_as_it_is(sqlite_url: str) -> None:
@@ -54,7 +69,10 @@ def test_another_programs_database_is_refused_and_left_as_it_is(sqlite_url: str)
         theirs.execute("create table recipes(name)")
     theirs.close()
 
-    with an_app(sqlite_url) as app, pytest.raises(BrokerUnsupported, match="another program's tables.*a file of its own"):
+    with (
+        an_app(sqlite_url) as app,
+        pytest.raises(BrokerUnsupported, match="another program's tables.*a file of its own"),
+    ):
         app.enqueue("shop.add", 1)
 
     with sqlite3.connect(_file(sqlite_url)) as theirs:
@@ -63,7 +81,9 @@ def test_another_programs_database_is_refused_and_left_as_it_is(sqlite_url: str)
 
 
 @pytest.mark.parametrize("epoch, level, side", [(2, 1, "newer"), (1, 99, "newer"), (0, 1, "older")])
-def test_a_layout_of_another_epoch_is_refused_with_what_to_do(sqlite_url: str, epoch: int, level: int, side: str) -> None:
+def test_a_layout_of_another_epoch_is_refused_with_what_to_do(
+    sqlite_url: str, epoch: int, level: int, side: str
+) -> None:
     with an_app(sqlite_url) as app:
         app.enqueue("shop.add", 1)
     with sqlite3.connect(_file(sqlite_url)) as db:
@@ -198,9 +218,12 @@ def test_a_full_disk_refuses_new_jobs_keeps_the_old_ones_and_goes_on_later(small
         ballast = small_disk / "ballast"
         _fill(ballast)
 
-        with pytest.raises(BrokerRefused, match="the disk is full; free some space"):
+        def go_on() -> None:
             for _ in range(50):
                 accepted.append(app.enqueue("shop.take", b"x" * 50_000))
+
+        with pytest.raises(BrokerRefused, match="the disk is full; free some space"):
+            go_on()
 
         counts = app.inspector.counts("default")
         assert counts.ready == len(accepted)

@@ -379,5 +379,3 @@ def test_what_is_no_redis_is_not_taken_for_one() -> None:
         # The version is missing, so it is older than any that serves.
         with pytest.raises(BrokerUnsupported, match="it takes 7.0 or newer"):
             app.enqueue("shop.add", 1)
-
-

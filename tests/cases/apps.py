@@ -104,7 +104,8 @@ class Watch:
         """The events of this name, once there are so many."""
         with self._changed:
             came = self._changed.wait_for(lambda: len([e for e in self._events if e.name == name]) >= count, within)
-        assert came, f"{len(self.of(name))} of {count} {name} came within {within} s; so far {self._events}"
+        told = ", ".join(f"{event.name} {event.id}" for event in self._events[-30:])
+        assert came, f"{len(self.of(name))} of {count} {name} came within {within} s; the last ones were {told}"
         return self.of(name)
 
 

@@ -46,9 +46,7 @@ def app(module: str) -> Taskforge:
 
 
 @pytest.fixture
-def run(
-    folder: Path, module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Run:
+def run(folder: Path, module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """`taskforge …` in this process, with -A given unless `bare`."""
 
     def call(*arguments: str, bare: bool = False) -> Said:
@@ -61,7 +59,7 @@ def run(
         out, err = capsys.readouterr()
         code = ended.value.code
         assert isinstance(code, int)
-        assert "\n  File \"" not in err or "AppError" not in err, err
+        assert '\n  File "' not in err or "AppError" not in err, err
         return Said(code, out, err)
 
     return call

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from types import MappingProxyType
 
 from tests.servers import wait_until
 
@@ -106,14 +106,14 @@ class Process:
         """Its exit code, once it has ended by itself."""
         return self.popen.wait(within)
 
-    def _ended(self, text: str) -> NoReturn | bool:
+    def _ended(self, text: str) -> bool:
         if self.popen.poll() is not None and text not in self.said:
             raise AssertionError(f"it ended with {self.popen.returncode} before it said {text!r}:\n{self.said}")
         return False
 
 
 @contextmanager
-def process(folder: Path, *arguments: str, env: Mapping[str, str] = {}) -> Iterator[Process]:  # noqa: B006  # only read
+def process(folder: Path, *arguments: str, env: Mapping[str, str] = MappingProxyType({})) -> Iterator[Process]:
     """`taskforge …` in this folder; killed at the end, with everything it started, if it still runs."""
     number = len(list(folder.glob("log-*")))
     log = folder / f"log-{number}"

@@ -13,7 +13,6 @@ from taskforge import JobState, Retry, Taskforge
 from taskforge.cli import COMMANDS
 from tests.cli.harness import LIMIT, ROOT, Run, on_a_terminal
 
-
 SOON = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
 
 

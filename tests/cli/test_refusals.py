@@ -75,7 +75,7 @@ def test_the_error_of_an_import_is_shown_where_it_is(run: Run, folder: Path) -> 
 
     said = run("-A", "broken_here", "queues", bare=True)
 
-    assert "broken_here.py\", line 3" in said.err
+    assert 'broken_here.py", line 3' in said.err
 
 
 def test_an_interrupt_at_import_is_130(run: Run, folder: Path) -> None:

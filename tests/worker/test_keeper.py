@@ -1,0 +1,204 @@
+"""The keeper's rounds, each at a moment of the test's choosing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from taskforge import BrokerUnavailable, Taskforge
+from taskforge.brokers.protocol import Broker, Extension
+from taskforge.job import Delivery
+from taskforge.run import Run, StopCause
+from taskforge.testing import FlakyBroker
+from taskforge.worker.keeper import Keeper
+from taskforge.worker.slots import Slots
+from tests.worker.deliveries import run_of
+
+#: A lease of 10 s is extended this often.
+BEAT = 2.5
+
+
+class Recording(FlakyBroker):
+    """Answers as it is told, and keeps what it was asked."""
+
+    def __init__(self, broker: Broker) -> None:
+        super().__init__(broker)
+        self.extended: list[list[str]] = []
+        self.reported: list[bytes] = []
+        self.announced: list[list[str]] = []
+        self.lost: list[Delivery] = []
+        self.stop: list[Delivery] = []
+        self.away = False
+
+    def extend(self, deliveries: Sequence[Delivery]) -> Extension:
+        self.extended.append([delivery.id for delivery in deliveries])
+        self._answer()
+        return Extension(self.lost, self.stop)
+
+    def report(self, delivery: Delivery, progress: bytes) -> bool:
+        self._answer()
+        self.reported.append(progress)
+        return True
+
+    def announce(self, queues: Sequence[str]) -> None:
+        self.announced.append(list(queues))
+        self._answer()
+
+    def _answer(self) -> None:
+        if self.away:
+            raise BrokerUnavailable("away")
+
+
+class Kept:
+    """A keeper, what it keeps, and what it said."""
+
+    def __init__(self, app: Taskforge) -> None:
+        self.app, self.broker = app, Recording(app.broker)
+        self.slots = Slots((100, 300), ["default"], lambda queue: [])
+        self.overstaying: list[Run] = []
+        self.keeper = Keeper(self.broker, app.codec, app.settings, self.slots, ["default"], self.overstaying.append)
+        self.keeper.tick(0.0)
+
+    def running(self, timeout: float | None = None, began: float = 0.0) -> Run:
+        """A run that holds a slot, begun at this moment."""
+        task = self.app.tasks.get("task") or self.app.task(name="task")(lambda: None)
+        run = run_of(self.app, task.using(timeout=timeout))
+        assert self.slots.take(run)
+        run.begin(began)
+        return run
+
+
+@pytest.fixture
+def kept(app: Taskforge) -> Kept:
+    return Kept(app)
+
+
+def test_leases_are_extended_four_times_in_their_life(kept: Kept) -> None:
+    run = kept.running()
+
+    for tenth in range(101):
+        kept.keeper.tick(tenth / 10)
+
+    assert kept.broker.extended == [[run.id]] * 4
+
+
+def test_nothing_running_means_nothing_to_extend(kept: Kept) -> None:
+    for second in range(100):
+        kept.keeper.tick(float(second))
+
+    assert kept.broker.extended == []
+
+
+def test_a_missed_beat_is_made_up_for_within_a_second(kept: Kept) -> None:
+    kept.running()
+    kept.broker.away = True
+    kept.keeper.tick(BEAT)
+    kept.broker.away = False
+
+    kept.keeper.tick(BEAT + 0.9)
+    before = len(kept.broker.extended)
+    kept.keeper.tick(BEAT + 1.0)
+
+    assert (before, len(kept.broker.extended)) == (1, 2)
+
+
+def test_many_runs_are_extended_in_batches(kept: Kept) -> None:
+    async def sleep() -> None: ...
+
+    task = kept.app.task(name="async")(sleep)
+    for _ in range(300):
+        assert kept.slots.take(run_of(kept.app, task))
+
+    kept.keeper.tick(BEAT)
+
+    assert [len(batch) for batch in kept.broker.extended] == [250, 50]
+
+
+@pytest.mark.parametrize(("answer", "cause"), [("lost", StopCause.LOST), ("stop", StopCause.CANCEL)])
+def test_what_the_broker_says_of_a_delivery_reaches_its_run(kept: Kept, answer: str, cause: StopCause) -> None:
+    asked, spared = kept.running(), kept.running()
+    getattr(kept.broker, answer).append(asked.delivery)
+
+    kept.keeper.tick(BEAT)
+
+    assert (asked.should_stop, asked.cause) == (True, cause)
+    assert not spared.should_stop
+
+
+def test_a_lost_lease_outweighs_an_earlier_request(kept: Kept) -> None:
+    run = kept.running()
+    kept.broker.stop.append(run.delivery)
+    kept.keeper.tick(BEAT)
+    kept.broker.lost.append(run.delivery)
+
+    kept.keeper.tick(2 * BEAT)
+
+    assert run.cause is StopCause.LOST
+
+
+def test_only_the_latest_progress_travels_at_most_once_a_second(kept: Kept) -> None:
+    run = kept.running()
+
+    for tenth in range(25):
+        run.progress(tenth)
+        kept.keeper.tick(100 + tenth / 10)
+
+    done = [kept.app.codec.read_plain(blob) for blob in kept.broker.reported]
+    assert done == [[0, None, ""], [10, None, ""], [20, None, ""]]
+
+
+# DEFECT: what could not be sent is forgotten, though it is still the latest.
+def test_progress_that_could_not_be_sent_is_sent_later(kept: Kept) -> None:
+    run = kept.running()
+    run.progress(5)
+    kept.broker.away = True
+    kept.keeper.tick(1.0)
+    kept.broker.away = False
+
+    kept.keeper.tick(3.0)
+
+    assert len(kept.broker.reported) == 1
+
+
+def test_a_run_is_asked_to_stop_at_its_timeout_and_not_before(kept: Kept) -> None:
+    run = kept.running(timeout=5, began=100)
+
+    kept.keeper.tick(104.9)
+    before = run.should_stop
+    kept.keeper.tick(105)
+
+    assert (before, run.should_stop, run.cause) == (False, True, StopCause.TIMEOUT)
+    assert kept.overstaying == []
+
+
+def test_a_run_that_outstays_its_grace_is_said_to(kept: Kept) -> None:
+    run = kept.running(timeout=5, began=100)
+    kept.keeper.tick(105)
+
+    kept.keeper.tick(105 + 3)
+    within_grace = list(kept.overstaying)
+    kept.keeper.tick(105 + 3.1)
+
+    assert (within_grace, set(kept.overstaying)) == ([], {run})
+
+
+def test_a_run_that_has_ended_is_not_timed_out(kept: Kept) -> None:
+    run = kept.running(timeout=5, began=100)
+    run.ended = True
+
+    kept.keeper.tick(200)
+
+    assert not run.should_stop
+
+
+def test_queues_are_announced_each_minute_and_sooner_after_a_failure(kept: Kept) -> None:
+    for second in range(1, 61):
+        kept.keeper.tick(float(second))
+    each_minute = len(kept.broker.announced)
+    kept.broker.away = True
+    kept.keeper.tick(120.0)
+    kept.broker.away = False
+    kept.keeper.tick(122.0)
+
+    assert (each_minute, len(kept.broker.announced)) == (2, 4)
