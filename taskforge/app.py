@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar, Unpack, cast, overload
 from taskforge.around import Arounds
 from taskforge.brokers import open_broker
 from taskforge.brokers.protocol import Broker, BrokerSettings, Inspector
-from taskforge.checks import check_job_id
+from taskforge.checks import check_job_id, checked_queue_name
 from taskforge.client import Client, patience_here
 from taskforge.codec import Codec, Types
 from taskforge.current import newest, set_newest
-from taskforge.errors import AppError, OptionError, TaskError
+from taskforge.errors import AppError, OptionError, SettingsError, TaskError
 from taskforge.handle import JobHandle
 from taskforge.info import JobInfo, Reader, read_record
 from taskforge.job import JobState, NewJob
@@ -26,7 +26,7 @@ from taskforge.locations import default_broker
 from taskforge.options import WORDS, QueueOptions, TaskOptions, check
 from taskforge.queues import Queues
 from taskforge.registry import DEFAULT_QUEUE, Registry, Routes
-from taskforge.settings import Settings
+from taskforge.settings import Settings, nearest
 from taskforge.signals import Signals, emit
 from taskforge.submission import Submission, compose
 from taskforge.task import AnyTask, Args, Call, Decorator, NamedTask, OptionValues, Target, Task, make_task
@@ -163,6 +163,8 @@ class Taskforge:
             check_job_id(job_id)
         except ValueError as error:
             raise OptionError(f"a job's id {error}") from None
+        if queue is not None:
+            checked_queue_name(queue)
         return JobHandle(self.client, self.reader, job_id, queue)
 
     def submit(
@@ -194,8 +196,8 @@ class Taskforge:
         In the order they would run, fall due or lose their lease; the latest ended first.
         """
         read, inspector = self.client.read, self.inspector
-        queues = [queue] if queue else sorted({*read(inspector.queues), *self.queue_names()})
-        pages = [read(partial(inspector.list, name, JobState(state), offset, limit)) for name in queues]
+        known = {*read(inspector.queues), *self.queue_names()} if queue is None else {checked_queue_name(queue)}
+        pages = [read(partial(inspector.list, name, JobState(state), offset, limit)) for name in sorted(known)]
         return [read_record(self.reader, record) for page in pages for record in page]
 
     @property
@@ -267,6 +269,8 @@ class Taskforge:
         for module in self.include:
             try:
                 importlib.import_module(module)
+            except SystemExit as error:
+                raise AppError(f"include: importing {module!r} ended the program (exit code {error.code})") from None
             except Exception as error:
                 raise AppError(f"include: importing {module!r} failed: {type(error).__name__}: {error}") from error
 
@@ -291,6 +295,10 @@ class Taskforge:
         setting.
         """
         setting_names = Settings.__dataclass_fields__
+        known = [*setting_names, *WORDS["app"]]
+        for word in given:
+            if word not in known:
+                raise SettingsError(f"there is no setting or option {word!r}{nearest(word, known)}")
         options = {word: value for word, value in given.items() if word in WORDS["app"] and word not in setting_names}
         rest = {word: value for word, value in given.items() if word not in options}
         self.settings = base.changed(rest) if self.__dict__.get("settings") else Settings.load(rest)

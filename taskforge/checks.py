@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from taskforge.errors import OptionError
 from taskforge.job import MAX_PRIORITY, MIN_PRIORITY
 from taskforge.retry import MAX_DELAY, Retry, Seconds, seconds
 
@@ -13,6 +15,10 @@ from taskforge.retry import MAX_DELAY, Retry, Seconds, seconds
 MAX_QUEUE_BYTES = 200
 MAX_JOB_ID_BYTES = 100
 MAX_HEADERS_BYTES = 8 * 1024
+
+
+#: Unicode's categories of control characters and of surrogates, which UTF-8 cannot carry.
+_CONTROL = ("Cc", "Cs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +33,19 @@ def check_queue_name(name: object, _level: str = "") -> str:
     """A queue's name: text of 1 to 200 bytes without braces or control characters."""
     if not isinstance(name, str) or not name:
         raise ValueError(f"must be a name of 1 to {MAX_QUEUE_BYTES} bytes, not {name!r}")
-    if any(c in "{}" or ord(c) < 32 or ord(c) == 127 for c in name):
+    if any(c in "{}" or unicodedata.category(c) in _CONTROL for c in name):
         raise ValueError(f"must not contain braces or control characters: {name!r}")
     if len(_utf8(name)) > MAX_QUEUE_BYTES:
         raise ValueError(f"must be at most {MAX_QUEUE_BYTES} bytes, not {len(_utf8(name))}: {name[:40]!r}…")
     return name
+
+
+def checked_queue_name(name: object) -> str:
+    """The name, or an OptionError that says what is wrong with it."""
+    try:
+        return check_queue_name(name)
+    except ValueError as error:
+        raise OptionError(f"a queue's name {error}") from None
 
 
 def check_moment(value: object, _level: str = "") -> datetime:
@@ -113,7 +127,7 @@ def check_job_id(value: object, _level: str = "") -> str:
     """Text of 1 to 100 bytes without control characters or spaces."""
     if not isinstance(value, str) or not 1 <= len(_utf8(value)) <= MAX_JOB_ID_BYTES:
         raise ValueError(f"must be text of 1 to {MAX_JOB_ID_BYTES} bytes, not {value!r}")
-    if any(ord(c) <= 32 or ord(c) == 127 for c in value):
+    if any(c.isspace() or unicodedata.category(c) in _CONTROL for c in value):
         raise ValueError(f"must not contain spaces or control characters: {value!r}")
     return value
 

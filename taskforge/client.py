@@ -46,13 +46,15 @@ class Client:
 
         Raises EnqueueFailed, naming the jobs that are done, unknown and unsent, when a batch is not confirmed in time.
         """
-        self._announce({job.queue for job in jobs})
+        deadline = time.monotonic() + (self.patience if patience is None else patience)
         done: list[Enqueued] = []
-        for batch in _batches(jobs):
-            try:
-                done += self.change(partial(self.broker.enqueue, batch), patience)
-            except (BrokerUnavailable, BrokerRefused) as error:
-                raise self._failed(error, jobs, len(done), batch) from error
+        batch: Sequence[NewJob] = ()
+        try:
+            self._announce({job.queue for job in jobs}, deadline)
+            for batch in _batches(jobs):
+                done += self.change(partial(self.broker.enqueue, batch), deadline - time.monotonic())
+        except (BrokerUnavailable, BrokerRefused) as error:
+            raise self._failed(error, jobs, len(done), batch) from error
         return done
 
     def change(self, call: Callable[[Stamp], T], patience: float | None = None) -> T:
@@ -79,11 +81,11 @@ class Client:
             self._threads = None
         self.broker.close()
 
-    def _announce(self, queues: set[str]) -> None:
+    def _announce(self, queues: set[str], deadline: float) -> None:
         now = time.monotonic()
         fresh = [q for q in queues if now - self._announced.get(q, -ANNOUNCE_EVERY) >= ANNOUNCE_EVERY]
         if fresh:
-            self.read(lambda: self.broker.announce(fresh))
+            resend(lambda: self.broker.announce(fresh), self.broker, deadline - now)
             self._announced.update(dict.fromkeys(fresh, now))
 
     def _failed(

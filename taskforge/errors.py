@@ -6,6 +6,7 @@ TaskforgeError
 ├── TaskError                  a task cannot be declared or used as asked
 │   ├── UnknownTask            no task of that name is registered
 │   ├── TaskAlreadyRegistered  two functions want one name
+│   ├── ArgumentsError         the function cannot be called like this (a TypeError, too)
 │   └── OptionError            an option is unknown or its value does not fit
 ├── PayloadError               a value cannot travel
 │   ├── EncodeError            a type that does not fit, a cycle, too deep
@@ -55,6 +56,10 @@ class UnknownTask(TaskError):
 
 class TaskAlreadyRegistered(TaskError):
     """Two functions want one name."""
+
+
+class ArgumentsError(TaskError, TypeError):
+    """The function cannot be called with these arguments."""
 
 
 class OptionError(TaskError):
@@ -128,8 +133,10 @@ class JobFailed(JobError):
     def __init__(
         self, job_id: str, reason: str, error_type: str = "", error_message: str = "", traceback: str = ""
     ) -> None:
-        what = f"{error_type.removeprefix('builtins.')}: {error_message}"
-        super().__init__(f"job {job_id} is dead ({reason}): {what}" if error_type else f"job {job_id} is dead: {what}")
+        error = f"{error_type.removeprefix('builtins.')}: {error_message}"
+        super().__init__(
+            f"job {job_id} is dead ({reason}): {error}" if error_type else f"job {job_id} is dead: {reason}"
+        )
         self.job_id, self.reason = job_id, reason
         self.error_type, self.error_message, self.traceback = error_type, error_message, traceback
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from taskforge.brokers.protocol import Retention
-from taskforge.checks import Keep, check_queue_name
+from taskforge.checks import Keep, checked_queue_name
 from taskforge.errors import OptionError
 from taskforge.options import check
 from taskforge.settings import Settings
@@ -19,10 +19,7 @@ class Queues:
 
     def declare(self, name: str, options: Mapping[str, object]) -> None:
         """Set a queue's options. Raises OptionError for what does not fit, or contradicts an earlier declaration."""
-        try:
-            check_queue_name(name)
-        except ValueError as error:
-            raise OptionError(f"queue: the name {error}") from None
+        checked_queue_name(name)
         checked = check(options, "queue", f"queue {name!r}")
         if self._declared.get(name, checked) != checked:
             raise OptionError(f"queue {name!r} is declared twice, with different options")

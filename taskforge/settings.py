@@ -72,12 +72,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuse what is out of range, by name."""
-        if self.durability not in DURABILITIES:
-            raise SettingsError(f"durability must be one of {', '.join(DURABILITIES)}, not {self.durability!r}")
-        for name, (low, high) in _RANGES.items():
-            value = getattr(self, name)
-            if value is not None and not low <= value <= high:
-                raise SettingsError(f"{name} must be from {_said(low)} to {_said(high)}, not {_said(value)}")
+        for field in fields(self):
+            _check(field.name, getattr(self, field.name), field.name)
 
     @classmethod
     def load(cls, given: Mapping[str, object], environ: Mapping[str, str] | None = None) -> Settings:
@@ -143,17 +139,28 @@ _RANGES: dict[str, tuple[timedelta, timedelta] | tuple[int, int]] = {
 
 
 def _fit(name: str, value: object, source: str) -> object:
-    """The value as its field's type, from itself or from text."""
+    """The value as its field's type, from itself or from text, and within its range. `source` is where it stood."""
     if name in _SPANS:
-        return _fit_span(name, value, source)
-    if name in _NUMBERS:
-        return _fit_number(value, source)
-    if value is not None and not isinstance(value, str):
+        value = _span(name, value, source)
+    elif name in _NUMBERS:
+        value = _number(value, source)
+    elif value is not None and not isinstance(value, str):
         raise SettingsError(f"{source} must be text, not {value!r}")
+    _check(name, value, source)
     return value
 
 
-def _fit_span(name: str, value: object, source: str) -> timedelta | None:
+def _check(name: str, value: object, source: str) -> None:
+    if name == "durability" and value not in DURABILITIES:
+        raise SettingsError(f"{source} must be one of {', '.join(DURABILITIES)}, not {value!r}")
+    if name not in _RANGES or value is None:
+        return
+    low, high = _RANGES[name]
+    if not low <= value <= high:  # type: ignore[operator]  # both are spans, or both numbers
+        raise SettingsError(f"{source} must be from {_said(low)} to {_said(high)}, not {_said(value)}")
+
+
+def _span(name: str, value: object, source: str) -> timedelta | None:
     if name == "timeout" and (value is None or (isinstance(value, str) and value.lower() in NONE_WORDS)):
         return None
     if isinstance(value, timedelta):
@@ -166,7 +173,7 @@ def _fit_span(name: str, value: object, source: str) -> timedelta | None:
         raise SettingsError(f"{source} must be a number of seconds, or a timedelta, not {value!r}") from error
 
 
-def _fit_number(value: object, source: str) -> int:
+def _number(value: object, source: str) -> int:
     try:
         if isinstance(value, bool) or not isinstance(value, int | str):
             raise ValueError

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Generic, ParamSpec, Protocol, TypeVar, Unpack, overload
 
 from taskforge.codec import Types
-from taskforge.errors import OptionError, TaskError
+from taskforge.errors import ArgumentsError, OptionError, TaskError
 from taskforge.handle import JobHandle
 from taskforge.options import CallOptions, check
 
@@ -60,7 +60,7 @@ class Target(Protocol):
         ...
 
     def bind(self, args: Sequence[object], kwargs: Mapping[str, object]) -> None:
-        """Raise TypeError if it cannot be called like this."""
+        """Raise ArgumentsError if it cannot be called like this."""
         ...
 
 
@@ -91,8 +91,9 @@ class Call(Generic[P, R_co]):
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R_co]:
         """Hand the broker a job that calls the function with these arguments; returns once it is accepted.
 
-        Raises TypeError for arguments the function does not take, EncodeError or PayloadTooLarge for those that cannot
-        travel, and BrokerUnavailable or BrokerRefused, after `call_timeout`, when the broker does not accept it.
+        Raises ArgumentsError for arguments the function does not take, EncodeError or PayloadTooLarge for those that
+        cannot travel, and EnqueueFailed (a BrokerUnavailable) or BrokerRefused, after `call_timeout` at the latest,
+        when the broker does not accept it.
         """
         return self._enqueue([Args(*args, **kwargs)])[0]
 
@@ -161,13 +162,13 @@ class Task(Call[P, R_co], Generic[P, R_co, C_co]):
         return self._types
 
     def bind(self, args: Sequence[object], kwargs: Mapping[str, object]) -> None:
-        """Raise TypeError, naming the task and its parameters, if the function cannot be called like this."""
+        """Raise ArgumentsError, naming the task and its parameters, if the function cannot be called like this."""
         if self._plain and not kwargs and len(args) == len(self.names):
             return
         try:
             self.signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise TypeError(f"{self.name}{self.signature}: {error}") from None
+            raise ArgumentsError(f"{self.name}{self.signature}: {error}") from None
 
 
 AnyTask = Task[..., object, object]

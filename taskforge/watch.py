@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from taskforge.brokers.protocol import LOOK_EVERY, Broker, Waiter
 from taskforge.brokers.resend import resend
@@ -85,7 +86,7 @@ class EndWatch:
         """Stop listening; callers go on by reading alone."""
         waiter, self._waiter = self._waiter, None
         if waiter is not None and self._pid == os.getpid():
-            waiter.close()
+            _close(waiter)
 
     def _look(self, queue: str | None, job_id: str) -> list[JobRecord]:
         waiter = self._listening()
@@ -133,13 +134,19 @@ class EndWatch:
                     idle_since = time.monotonic()
                 elif time.monotonic() - idle_since > LINGER:
                     self._waiter = self._thread = None
-        waiter.close()
+        _close(waiter)
 
     def _tell(self, job_ids: Sequence[str]) -> None:
         with self._lock:
             tells = [tell for job_id in job_ids for tell in self._waiting.get(job_id, ())]
         for tell in tells:
             tell()
+
+
+def _close(waiter: Waiter) -> None:
+    """Let it go; a broker that has nothing good to say any more is told nothing."""
+    with suppress(BrokerError):
+        waiter.close()
 
 
 def _rest(deadline: float | None) -> float:

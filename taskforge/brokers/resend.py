@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
+from taskforge.brokers.deadline import until
 from taskforge.brokers.protocol import Broker
 from taskforge.errors import BrokerUnavailable
 
@@ -23,14 +24,15 @@ def resend(call: Callable[[], T], broker: Broker, patience: float) -> T:
     Gives up with that error after `patience` seconds. Between two tries it waits until the broker answers at all.
     """
     deadline = time.monotonic() + patience
-    while True:
-        try:
-            return call()
-        except BrokerUnavailable:
-            remaining = deadline - time.monotonic()
-            if remaining <= 0:
-                raise
-        reach(broker, remaining)
+    with until(deadline):
+        while True:
+            try:
+                return call()
+            except BrokerUnavailable:
+                remaining = deadline - time.monotonic()
+                if remaining <= 0:
+                    raise
+            reach(broker, remaining)
 
 
 def reach(broker: Broker, patience: float) -> None:

@@ -42,7 +42,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "TASKFORGE"})
-@app_option
+@app_option(envvar="TASKFORGE_APP")
 @click.version_option(package_name="taskforge", prog_name="taskforge")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
@@ -57,6 +57,16 @@ def cli(ctx: click.Context) -> None:
     ctx.ensure_object(Session)
 
 
+def with_variable(error: click.ClickException) -> click.ClickException:
+    """The same, saying which environment variable a bad value came from: who set it long ago sees no option."""
+    if not (isinstance(error, click.BadParameter) and error.ctx and error.param and error.param.name):
+        return error
+    if error.ctx.get_parameter_source(error.param.name) is not click.core.ParameterSource.ENVIRONMENT:
+        return error
+    variable = f"{error.ctx.auto_envvar_prefix}_{error.param.name.upper()}"
+    return click.BadParameter(f"{error.message} (from the environment: {variable})", error.ctx, error.param)
+
+
 def main() -> None:
     """The console script."""
     try:
@@ -64,7 +74,7 @@ def main() -> None:
     except click.exceptions.Abort:
         sys.exit(130)
     except click.ClickException as error:
-        error.show()
+        with_variable(error).show()
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from taskforge.cli.common import FAILED, Session, json_option, print_json
+from taskforge.cli.common import FAILED, Session, json_option, print_json, queue_option
 from taskforge.cli.common import command as our_command
 from taskforge.cli.selecting import by_queue
 from taskforge.job import Cancellation
@@ -18,7 +18,7 @@ SAYS = {
 
 @our_command("Cancel jobs: those that wait end at once, those that run are asked to stop.")
 @click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
-@click.option("-q", "--queue", help="Their queue.")
+@queue_option("Their queue.")
 @json_option
 def command(session: Session, job_ids: tuple[str, ...], queue: str | None, as_json: bool) -> int:
     """Exit code 1 when one of the jobs had ended already."""

@@ -6,17 +6,18 @@ import dataclasses
 import json
 import os
 import sys
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from taskforge.checks import checked_queue_name
 from taskforge.errors import (
     AppError,
     BrokerError,
     JobError,
-    OptionError,
     PayloadError,
     SettingsError,
     TaskError,
@@ -58,16 +59,29 @@ def _remember(ctx: click.Context, _param: click.Parameter, value: str | None) ->
     return value
 
 
-#: -A, on the group and on every command.
-app_option = click.option(
-    "-A",
-    "--app",
-    metavar="MODULE[:APP]",
-    envvar="TASKFORGE_APP",
-    expose_value=False,
-    callback=_remember,
-    help="The app, e.g. photos.tasks or photos.tasks:app.",
-)
+def app_option(envvar: str | None = None) -> Callable[[F], F]:
+    """-A, on the group, where TASKFORGE_APP counts, and on every command, where the nearer one wins."""
+    return click.option(
+        "-A",
+        "--app",
+        metavar="MODULE[:APP]",
+        envvar=envvar,
+        allow_from_autoenv=False,
+        expose_value=False,
+        callback=_remember,
+        help="The app, e.g. photos.tasks or photos.tasks:app.",
+    )
+
+
+def _queue(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    return value if value is None else checked_queue_name(value)
+
+
+def queue_option(says: str, *, required: bool = False) -> Callable[[F], F]:
+    """-q, checked before it goes anywhere."""
+    return click.option("-q", "--queue", metavar="NAME", callback=_queue, required=required, help=says)
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 pass_session = click.make_pass_decorator(Session, ensure=True)
 
@@ -76,7 +90,7 @@ def command(help: str) -> Callable[[F], click.Command]:
     """A command of ours: with -A, -h, and the session as its first argument."""
 
     def decorate(function: F) -> click.Command:
-        wrapped = app_option(pass_session(function))
+        wrapped = app_option()(pass_session(function))
         return click.command(help=help, context_settings={"help_option_names": ["-h", "--help"]})(wrapped)
 
     return decorate
@@ -87,8 +101,8 @@ def exit_code_of(error: Exception) -> int | None:
     match error:
         case BrokerError():
             return NO_BROKER
-        case AppError() | SettingsError() | TaskError() | OptionError() | PayloadError() | TypeError():
-            return USAGE if isinstance(error, TaskforgeError) else None
+        case AppError() | SettingsError() | TaskError() | PayloadError():
+            return USAGE
         case JobError() | TaskforgeError() | TimeoutError():
             return FAILED
         case _:
@@ -97,7 +111,7 @@ def exit_code_of(error: Exception) -> int | None:
 
 def say_error(error: Exception) -> None:
     """One line for people on standard error, and, for an import that failed, where it did."""
-    click.echo(f"taskforge: {error}", err=True)
+    click.echo("taskforge: " + visible(str(error), keep="\n"), err=True)
     cause = error.__cause__
     if isinstance(error, AppError) and cause is not None:
         import traceback
@@ -136,13 +150,18 @@ def plain(value: object) -> object:
 
 def print_table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Columns for people: numbers to the right, the rest to the left, no wider than needed."""
-    lines = [list(heads), *([("" if cell is None else str(cell)) for cell in row] for row in rows)]
+    lines = [list(heads), *([("" if cell is None else visible(str(cell))) for cell in row] for row in rows)]
     columns = range(len(heads))
     right = [bool(rows) and all(isinstance(row[i], int | float) for row in rows) for i in columns]
     widths = [max(len(line[i]) for line in lines) for i in columns]
     for line in lines:
         cells = (line[i].rjust(widths[i]) if right[i] else line[i].ljust(widths[i]) for i in columns)
         click.echo("  ".join(cells).rstrip())
+
+
+def visible(text: str, keep: str = "") -> str:
+    """The text with control characters, but for `keep`, written out: a job's words must not steer a terminal."""
+    return "".join(c if c in keep or not unicodedata.category(c).startswith("C") else ascii(c)[1:-1] for c in text)
 
 
 def when(moment: datetime | None) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import click
 
-from taskforge.cli.common import Session, json_option, print_json
+from taskforge.cli.common import Session, json_option, print_json, queue_option
 from taskforge.cli.common import command as our_command
 
 
@@ -17,7 +17,7 @@ from taskforge.cli.common import command as our_command
 )
 @click.argument("task")
 @click.argument("arguments", nargs=-1)
-@click.option("-q", "--queue", help="Its queue [the task's].")
+@queue_option("Its queue [the task's].")
 @click.option("-p", "--priority", type=int, help="-100 to 100, higher first.")
 @click.option("--delay", type=float, metavar="SECONDS", help="Not before so many seconds from now.")
 @click.option("--at", type=datetime.fromisoformat, metavar="TIME", help="Not before; ISO 8601 with a zone.")

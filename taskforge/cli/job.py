@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from taskforge.cli.common import Session, call_text, json_option, print_json, when
+from taskforge.cli.common import Session, call_text, json_option, print_json, queue_option, visible, when
 from taskforge.cli.common import command as our_command
 from taskforge.info import JobInfo
 
 
 @our_command("Show everything known about a job.")
 @click.argument("job_id", metavar="ID")
-@click.option("-q", "--queue", help="Its queue, where two queues know the id.")
+@queue_option("Its queue, where two queues know the id.")
 @json_option
 def command(session: Session, job_id: str, queue: str | None, as_json: bool) -> None:
     """The handle's own info()."""
@@ -22,11 +22,11 @@ def command(session: Session, job_id: str, queue: str | None, as_json: bool) -> 
     lines = [(head, text) for head, text in _lines(info) if text]
     wide = max(len(head) for head, _ in lines)
     for head, text in lines:
-        click.echo(f"{head:>{wide}}  {text}")
+        click.echo(f"{head:>{wide}}  {visible(text)}")
     for error in info.errors:
-        click.echo(f"\nattempt {error.attempt}, {when(error.at)}: {error.type}: {error.message}")
+        click.echo(visible(f"\nattempt {error.attempt}, {when(error.at)}: {error.type}: {error.message}", keep="\n"))
         if error.traceback:
-            click.echo(error.traceback.rstrip())
+            click.echo(visible(error.traceback.rstrip(), keep="\n\t"))
 
 
 def _lines(info: JobInfo) -> list[tuple[str, str]]:

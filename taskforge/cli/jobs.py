@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import click
 
-from taskforge.cli.common import Session, call_text, json_option, print_json, print_table, shorten, when, width
+from taskforge.cli.common import (
+    Session,
+    call_text,
+    json_option,
+    print_json,
+    print_table,
+    queue_option,
+    shorten,
+    when,
+    width,
+)
 from taskforge.cli.common import command as our_command
 from taskforge.info import JobInfo
 from taskforge.job import JobState
@@ -12,7 +22,7 @@ from taskforge.job import JobState
 
 @our_command("List the jobs in a state: in the order they would run, or the latest ended first.")
 @click.argument("state", type=click.Choice([s.value for s in JobState]))
-@click.option("-q", "--queue", help="Of this queue only [all known].")
+@queue_option("Of this queue only [all known].")
 @click.option(
     "-n", "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="At most so many a queue."
 )

@@ -16,6 +16,8 @@ def load_app(path: str) -> Taskforge:
     The working directory is looked in first. Raises AppError when the module does not import or the app is not certain.
     """
     module_name, _, name = path.partition(":")
+    if not all(part.isidentifier() for part in module_name.split(".")):
+        raise AppError(f"{path!r} names no module; -A takes module[:app], as in -A photos.tasks:app")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:

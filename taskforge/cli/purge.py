@@ -6,7 +6,7 @@ from functools import partial
 
 import click
 
-from taskforge.cli.common import Session, json_option, print_json
+from taskforge.cli.common import Session, json_option, print_json, queue_option
 from taskforge.cli.common import command as our_command
 from taskforge.cli.selecting import confirm
 from taskforge.job import JobState
@@ -14,7 +14,7 @@ from taskforge.job import JobState
 
 @our_command("Delete every job of a queue in one state, for good.")
 @click.argument("state", type=click.Choice([s.value for s in JobState if s is not JobState.RUNNING]))
-@click.option("-q", "--queue", required=True, help="The queue.")
+@queue_option("The queue.", required=True)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 def command(session: Session, state: str, queue: str, yes: bool, as_json: bool) -> None:

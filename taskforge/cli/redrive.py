@@ -6,7 +6,7 @@ from functools import partial
 
 import click
 
-from taskforge.cli.common import FAILED, Session, json_option, print_json
+from taskforge.cli.common import FAILED, Session, json_option, print_json, queue_option
 from taskforge.cli.common import command as our_command
 from taskforge.cli.selecting import all_in, batches, by_queue, confirm
 from taskforge.job import JobState
@@ -14,7 +14,7 @@ from taskforge.job import JobState
 
 @our_command("Run dead or cancelled jobs again, with all their attempts: those named, or all of a queue with --all.")
 @click.argument("job_ids", metavar="[ID]...", nargs=-1)
-@click.option("-q", "--queue", help="Their queue.")
+@queue_option("Their queue.")
 @click.option("--all", "everything", is_flag=True, help="Every dead job of the queue.")
 @click.option("--cancelled", is_flag=True, help="With --all: the cancelled ones instead.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -30,8 +30,8 @@ def command(
 ) -> int:
     """Exit code 1 when one of the jobs was neither dead nor cancelled."""
     app = session.app
-    if bool(job_ids) == everything:
-        raise click.UsageError("name jobs by id, or say --queue NAME --all")
+    if bool(job_ids) == everything or (cancelled and not everything):
+        raise click.UsageError("name jobs by id, or say --queue NAME --all, and --cancelled only with --all")
     if everything:
         if queue is None:
             raise click.UsageError("--all needs --queue NAME")

@@ -28,6 +28,8 @@ Ended = tuple[Run | None, Settlement]
 #: A worker whose slots are all taken still looks after its queues this often (seconds): what falls due is made ready
 #: for others, and a queue left untouched for longer than the brokers' CLOCK_JUMP would look like an outage.
 TEND_EVERY = 5.0
+#: A worker that was told to stop tries this long (seconds) to settle what has ended; then leases do the rest.
+LAST_EXCHANGE = 10.0
 
 
 class Exchanger:
@@ -54,6 +56,7 @@ class Exchanger:
         self._asleep = self._in_broker = False
         self._woken = threading.Event()
         self._draining = self._stopping = False
+        self._give_up_at = float("inf")
         self._look_at: float | None = None  # set while listening: nothing to claim until a bell, or until then
 
     # From other threads.
@@ -78,7 +81,8 @@ class Exchanger:
         self.nudge()
 
     def stop(self) -> None:
-        """End the loop once everything that has ended is settled."""
+        """End the loop once everything that has ended is settled, or LAST_EXCHANGE is over."""
+        self._give_up_at = time.monotonic() + LAST_EXCHANGE
         self._stopping = self._draining = True
         self.nudge()
 
@@ -146,10 +150,8 @@ class Exchanger:
             return reply
 
     def _pause(self, error: BrokerError) -> None:
-        """Between two tries: until the broker answers at all, at most LOOK_EVERY seconds; then the stop is looked
-        at.
-        """
-        if self._stopping:
+        """Between two tries: until the broker answers at all, at most LOOK_EVERY seconds."""
+        if time.monotonic() > self._give_up_at:
             raise error  # what is not settled by now goes on with another worker once its lease runs out
         try:
             reach(self.broker, LOOK_EVERY)

@@ -63,12 +63,13 @@ class LoopExecutor:
 
     def __init__(self, runner: Runner, done: Done) -> None:
         self._runner, self._done = runner, done
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop
         self._tasks: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._serve, name="taskforge-loop", daemon=True)
 
     def start(self) -> None:
         """Start the loop."""
+        self._loop = asyncio.new_event_loop()
         self._thread.start()
 
     def submit(self, runs: Sequence[Run]) -> None:

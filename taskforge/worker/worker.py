@@ -12,11 +12,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, cast
 
 from taskforge.brokers.resend import reach
+from taskforge.checks import checked_queue_name
 from taskforge.errors import AppError, SettingsError
 from taskforge.outcome import Failed, HandedBack
 from taskforge.run import Run, StopCause
 from taskforge.signals import emit
-from taskforge.worker.exchanger import Exchanger
+from taskforge.worker.exchanger import LAST_EXCHANGE, Exchanger
 from taskforge.worker.executors import LoopExecutor, ThreadExecutor
 from taskforge.worker.keeper import Keeper
 from taskforge.worker.runner import Runner
@@ -29,8 +30,8 @@ logger = logging.getLogger("taskforge.worker")
 
 #: At a hurried stop, runs that can end at once get this long (seconds).
 HURRIED_GRACE = 0.5
-#: The last exchange of a worker may take this long (seconds); then leases do the rest.
-LAST_EXCHANGE = 10.0
+#: How long (seconds) the loops may take to end once they were told to.
+LOOPS_END = LAST_EXCHANGE + 10.0
 
 
 class Worker:
@@ -53,7 +54,7 @@ class Worker:
     ) -> None:
         app.load()
         self.app, self.settings, self.burst = app, app.settings, burst
-        self.queues = list(dict.fromkeys(queues)) or app.queue_names()
+        self.queues = [checked_queue_name(name) for name in dict.fromkeys(queues)] or app.queue_names()
         sizes = (_positive("threads", threads, self.settings.threads), _positive("slots", slots, self.settings.slots))
         runner = Runner(app)
         self.slots = Slots(sizes, self.queues, self._kinds)
@@ -204,9 +205,9 @@ class Worker:
 
     def _let_go(self) -> None:
         self.exchanger.stop()
-        self._loops[0].join(LAST_EXCHANGE)
+        self._loops[0].join(LOOPS_END)
         self.keeper.stop()
-        self._loops[1].join(LAST_EXCHANGE)
+        self._loops[1].join(LOOPS_END)
         self.threads.stop(HURRIED_GRACE)
         self._wrapped.close()
         self.loop.stop(HURRIED_GRACE)

@@ -21,7 +21,7 @@ def test_a_task_without_an_app_belongs_to_the_newest(app: Taskforge) -> None:
 
 def test_an_option_error_shows_at_once_even_without_an_app(app: Taskforge) -> None:
     with pytest.raises(taskforge.OptionError, match="priority"):
-        taskforge.task(priorty=4)(lambda: None)  # type: ignore[call-arg]
+        taskforge.task(priorty=4)(lambda: None)  # type: ignore[call-overload]
 
 
 def test_a_task_declared_before_there_is_an_app_is_taken_by_the_first_one() -> None:

@@ -118,8 +118,6 @@ def test_options_that_are_none_of_ours_make_a_dead_job(app: Taskforge, options: 
     assert (job.info().state, job.info().reason) == (JobState.DEAD, "undecodable")
 
 
-# DEFECT: RunOptions.overridden raises OverflowError for these, Runner.open catches ValueError only, and the exchanger
-# dies: the job kills worker after worker.
 @pytest.mark.parametrize("seconds", [1e300, float("inf"), float("-inf")])
 def test_an_impossible_span_in_a_body_does_not_stop_the_worker(app: Taskforge, seconds: float) -> None:
     arguments = app.codec.arguments("shop.add", [4], {}, app.types_of("shop.add"))

@@ -35,7 +35,8 @@ def apps(broker_url: str) -> Iterator[MakeApp]:
     made: list[Taskforge] = []
 
     def make(**given: object) -> Taskforge:
-        made.append(Taskforge("cases", **{"broker": broker_url, **given}))
+        given.setdefault("broker", broker_url)
+        made.append(Taskforge("cases", **given))  # type: ignore[arg-type]  # settings, none of the named parameters
         return made[-1]
 
     yield make
@@ -113,8 +114,10 @@ def wait_for_state(job: JobHandle[Any], state: JobState, within: float = SOON) -
     wait_until(lambda: job.state() is state, within, f"{job} being {state}")
 
 
-def wait_for(event: threading.Event, within: float = SOON) -> None:
+def wait_for(event: threading.Event, within: float = SOON) -> str:
+    """Return "done" once the event is set."""
     assert event.wait(within), "what a run should have done did not happen in time"
+    return "done"
 
 
 def claim_and_die(app: Taskforge, queue: str = "default", want: int = 1) -> Sequence[Delivery]:

@@ -53,10 +53,16 @@ def broker_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """SQLite and every engine; with `--engine` only the engines whose names start so."""
+    """SQLite and every engine; with `--engine` only the places whose names start so.
+
+    A module that says ONE_ENGINE is content with SQLite and the first engine: its subject is the worker, its tests take
+    their time, and that the engines do the same is the conformance suite's business.
+    """
     if "broker_url" not in metafunc.fixturenames:
         return
     wanted: list[str] = metafunc.config.getoption("--engine") or []
     names = [SQLITE, *(engine.name for engine in _engines())]
+    if getattr(metafunc.module, "ONE_ENGINE", False) and not wanted:
+        names = names[:2]
     chosen = [name for name in names if not wanted or name.startswith(tuple(wanted))]
     metafunc.parametrize("broker_url", chosen, indirect=True)

@@ -16,6 +16,8 @@ from tests.cases import program
 from tests.cases.apps import MakeApp, Watch, around_broker, claim_and_die, wait_for
 from tests.cases.processes import Workers
 
+ONE_ENGINE = True
+
 
 class CutOff(FlakyBroker):
     """Its keeper's beats do not arrive until `cut` is taken back."""

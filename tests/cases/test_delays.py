@@ -38,7 +38,6 @@ def test_a_delayed_job_starts_on_time_and_never_early(app: Taskforge) -> None:
     late = {name: (started[name] - due[name]).total_seconds() for name in due}
     assert min(late.values()) >= 0, late
     assert all(started[name] >= asked[name] for name in asked), late
-    # DEFECT: Redis looks at the time limits of blocked clients only every 100 ms while nothing else happens.
     assert statistics.median(late.values()) < 0.05, late
 
 

@@ -204,7 +204,7 @@ def test_a_run_that_ends_well_after_its_timeout_has_succeeded(app: Taskforge) ->
 def test_a_thread_that_overstays_turns_its_worker_unhealthy_and_keeps_its_lease(apps: MakeApp) -> None:
     app, second = apps(stop_grace=0.1, lease=0.5), apps(lease=0.5)
     watch, go_on = Watch(app), threading.Event()
-    app.task(name="deaf", timeout=0.1)(lambda: wait_for(go_on) or "done")
+    app.task(name="deaf", timeout=0.1)(lambda: wait_for(go_on))
     second.task(name="deaf")(lambda: "overlapping")
 
     with app.worker(threads=1) as worker:

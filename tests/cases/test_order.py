@@ -18,15 +18,8 @@ class Gate:
     def __init__(self, app: Taskforge) -> None:
         self.app, self.order = app, list[object]()
         self.closed, self.opened = threading.Event(), threading.Event()
-        app.task(name="gate")(self._hold_task())
+        app.task(name="gate")(lambda: self.closed.set() or wait_for(self.opened))
         app.task(name="note")(lambda what: self.order.append(what))
-
-    def _hold_task(self) -> object:
-        def hold() -> None:
-            self.closed.set()
-            wait_for(self.opened)
-
-        return hold
 
     @contextmanager
     def holding(self) -> Iterator[Watch]:

@@ -34,7 +34,7 @@ def test_the_result_of_an_unknown_id_is_not_waited_for(app: Taskforge) -> None:
 
 def test_a_timeout_ends_the_waiting_and_not_the_job(app: Taskforge) -> None:
     go_on = threading.Event()
-    app.task(name="slow")(lambda: wait_for(go_on) or "done")
+    app.task(name="slow")(lambda: wait_for(go_on))
     watch = Watch(app)
 
     with app.worker():
@@ -127,7 +127,7 @@ def test_a_waiting_caller_is_told_at_once(app: Taskforge) -> None:
 
 def test_many_callers_may_wait_for_one_job(app: Taskforge) -> None:
     go_on, results = threading.Event(), list[object]()
-    app.task(name="slow")(lambda: wait_for(go_on) or "done")
+    app.task(name="slow")(lambda: wait_for(go_on))
     job = app.enqueue("slow")
     waiting = [threading.Thread(target=lambda: results.append(app.job(job.id).result(20))) for _ in range(4)]
 

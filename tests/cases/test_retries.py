@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -25,6 +26,7 @@ from taskforge import (
 )
 from tests.cases.apps import Watch
 
+ONE_ENGINE = True
 AT_ONCE = Fixed(0)
 
 
@@ -44,7 +46,7 @@ def test_two_failures_a_second_apart_and_then_success(app: Taskforge) -> None:
 
     assert result == "at last"
     assert [attempt for attempt, _ in runs] == [1, 2, 3]
-    gaps = [later[1] - earlier[1] for earlier, later in zip(runs, runs[1:], strict=False)]
+    gaps = [later[1] - earlier[1] for earlier, later in pairwise(runs)]
     assert min(gaps) >= 0.999, gaps
     assert [error.message for error in job.info().errors] == ["failure 1", "failure 2"]
 
@@ -75,7 +77,7 @@ def test_a_job_whose_attempts_are_spent_is_dead_with_its_last_error(app: Taskfor
     with pytest.raises(JobFailed, match="no") as caught:
         job.result(1)
     assert (caught.value.reason, caught.value.error_type) == ("error", "builtins.OSError")
-    assert 'raise error' in caught.value.traceback
+    assert "raise error" in caught.value.traceback
 
 
 def test_an_error_named_never_is_dead_after_one_run(app: Taskforge) -> None:

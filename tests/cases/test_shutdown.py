@@ -17,6 +17,8 @@ from tests.cases.apps import MakeApp, Watch, wait_for, wait_for_state
 from tests.cases.processes import PATIENCE, Workers
 from tests.servers import wait_until
 
+ONE_ENGINE = True
+
 
 def test_a_run_that_is_stopped_goes_back_without_blame_and_continues_within_a_second(apps: MakeApp) -> None:
     app, second = apps(grace=0), apps()

@@ -14,12 +14,12 @@ from taskforge import (
     Fixed,
     Retry,
     RetryLater,
+    RunError,
     Snooze,
     StopRequested,
     Taskforge,
     current_job,
 )
-from taskforge.handle import RunError
 from taskforge.outcome import HandedBack, RunTimeout, Succeeded
 from taskforge.run import Run, StopCause
 from taskforge.settlement import Ack, Bury, Cancel, Requeue, Settlement
@@ -277,7 +277,7 @@ def settlement(
 ) -> Settlement:
     """How a run of this function is settled."""
     name = f"task-{len(app.tasks)}"
-    task: Task[[], object, object] = app.task(name=name, **(options or {}))(function)  # type: ignore[arg-type]
+    task: Task[[], object, object] = app.task(name=name, **(options or {}))(function)  # type: ignore[call-overload]
     return judged(app, run_of(app, task, attempts=attempts))
 
 

@@ -6,6 +6,7 @@ import inspect
 import socket
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias, cast
+from urllib.parse import urlsplit
 
 from redis.backoff import NoBackoff
 from redis.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection, parse_url
@@ -23,7 +24,9 @@ class Link(Protocol):
     """What we use of redis-py's Connection; the same from 6.4 to 8. Its client layer above costs 16 µs a call."""
 
     #: redis-py has no public way to the socket, and waiting for two things at once needs its descriptor.
-    _sock: socket.socket
+    _sock: socket.socket | None
+    socket_timeout: float | None
+    socket_connect_timeout: float | None
 
     def connect(self) -> None: ...
     def disconnect(self) -> None: ...
@@ -32,6 +35,14 @@ class Link(Protocol):
     def send_packed_command(self, command: Sequence[bytes], check_health: bool = True) -> None: ...
     def read_response(self, disable_decoding: bool = False) -> Reply: ...
     def can_read(self, timeout: float = 0) -> bool: ...
+
+
+def bound(link: Link, timeout: float) -> None:
+    """Let no wait on this connection take longer than `timeout` seconds from now on."""
+    if link.socket_timeout != timeout:
+        link.socket_timeout = link.socket_connect_timeout = timeout
+        if link._sock is not None:
+            link._sock.settimeout(timeout)
 
 
 class Links:
@@ -46,6 +57,9 @@ class Links:
             self._options |= _said(timeout)
             if not issubclass(kind, UnixDomainSocketConnection):
                 self._options["socket_keepalive"] = True
+            path = urlsplit(url).path.strip("/")
+            if path and not path.isdecimal() and "path" not in self._options:
+                raise ValueError(f"its database must be a number, not {path!r}")
             self.make()
         except (TypeError, ValueError, RedisError) as error:
             raise SettingsError(f"broker: the URL is not one of Redis: {error}") from error

@@ -63,6 +63,7 @@ class Listener:
             poll = select.poll()
             poll.register(pipe, select.POLLIN)
             if connection is not None:
+                assert connection._sock is not None  # it has spoken
                 poll.register(connection._sock, select.POLLIN)
             buffered = connection is not None and _has_more(connection)
             events = poll.poll(0 if buffered else max(0.0, timeout) * 1000)

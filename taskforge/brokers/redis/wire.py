@@ -9,7 +9,8 @@ from typing import TypeAlias, cast
 
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
-from taskforge.brokers.redis.link import Command, Link, Links, Reply
+from taskforge.brokers.deadline import left
+from taskforge.brokers.redis.link import Command, Link, Links, Reply, bound
 from taskforge.brokers.redis.refusals import broker_error
 from taskforge.brokers.redis.scripts import Value, script_of
 from taskforge.errors import BrokerError, BrokerUnavailable
@@ -22,6 +23,7 @@ class Wire:
 
     def __init__(self, url: str, timeout: float, check: Callable[[Wire], None]) -> None:
         self._links = Links(url, timeout)
+        self._timeout = timeout
         self._check = check
         self._checked_in: int | None = None
         self._confirm: tuple[Command, ...] = ()
@@ -60,6 +62,7 @@ class Wire:
         """The same, of a server that may not have been checked."""
         link = self._borrow()
         try:
+            bound(link, left(self._timeout))
             replies = _converse(link, commands, self._confirm if changing else ())
         except (RedisError, OSError) as error:
             link.disconnect()

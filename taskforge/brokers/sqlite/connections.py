@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
+from taskforge.brokers.deadline import left
 from taskforge.brokers.sqlite import layout
 from taskforge.errors import BrokerError, BrokerRefused, BrokerUnavailable, BrokerUnsupported
 
@@ -43,9 +44,10 @@ _MEANING: Mapping[int, tuple[type[BrokerError], str]] = {
 
 
 class Opened(sqlite3.Connection):
-    """A connection that remembers which file it was opened on."""
+    """A connection that remembers which file it was opened on, and how long (seconds) it waits for a lock."""
 
     file: tuple[int, int] = (0, 0)
+    patience: float = 0.0
 
 
 class Connections:
@@ -74,8 +76,9 @@ class Connections:
     def write(self) -> Iterator[sqlite3.Connection]:
         """A connection in a transaction that no other writer interrupts; committed at the end, undone by an error."""
         self.settle_in()
-        if not self._writing.acquire(timeout=self._timeout):
-            raise BrokerUnavailable(f"{self.name}: other calls of this process took over {self._timeout:g} s")
+        patience = left(self._timeout)
+        if not self._writing.acquire(timeout=patience):
+            raise BrokerUnavailable(f"{self.name}: other calls of this process took over {patience:g} s")
         try:
             with self._transaction("begin immediate") as db:
                 yield db
@@ -134,6 +137,10 @@ class Connections:
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
         db = self._take()
         try:
+            patience = left(self._timeout)
+            if db.patience != patience:
+                db.execute(f"pragma busy_timeout = {patience * 1000:.0f}")
+                db.patience = patience
             db.execute(begin)
             yield db
             db.execute("commit")
@@ -186,6 +193,7 @@ class Connections:
                 self._configure(db)
                 self._use_wal(db)
                 layout.prepare(db, self.name)
+                db.patience = self._timeout
                 db.file = self._file = _identity(self._path) or (0, 0)
             except sqlite3.Error as error:
                 db.close()
