@@ -98,6 +98,7 @@ class Exchanger:
             self.failure = error
             logger.critical("exchanger_failed", exc_info=error)
         finally:
+            self._asleep = self._in_broker = False
             self.empty.set()
 
     def tick(self) -> bool:

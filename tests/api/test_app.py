@@ -23,7 +23,6 @@ def test_a_misspelt_setting_is_refused_with_the_nearest_word() -> None:
         Taskforge("photos", leese=5)
 
 
-# DEFECT: only the settings' names are looked through for the nearest one, not the options'.
 def test_a_misspelt_option_of_an_app_is_refused_with_the_nearest_word() -> None:
     with pytest.raises(SettingsError, match="'retry'|'keep_result'"):
         Taskforge("photos", retri=Retry())

@@ -90,7 +90,6 @@ def test_a_mended_body_runs(app: Taskforge) -> None:
 
 
 def test_the_error_of_a_job_that_died_without_one_names_the_reason() -> None:
-    # DEFECT: it says "job x is dead: : ": JobFailed.__init__ leaves the reason out where there is no error.
     assert str(JobFailed("x", "crashed")) == "job x is dead: crashed"
 
 

@@ -246,13 +246,13 @@ def test_a_wrapper_around_the_worker_that_cannot_enter_stops_it_with_its_error(a
 
     app.around_worker(abroken if is_async else broken)
     job = app.enqueue("shop.add", 1)
-    before = threading.active_count()
+    before = threading.enumerate()
 
     with pytest.raises(ConnectionError, match="no database"), app.worker():
         raise AssertionError("it started")
 
     assert job.state() is JobState.READY, "nothing was claimed"
-    wait_until(lambda: threading.active_count() <= before, LIMIT, "the end of the worker's threads")
+    wait_until(lambda: not set(threading.enumerate()) - set(before), LIMIT, "the end of the worker's threads")
 
 
 def test_wrappers_that_were_entered_are_left_when_a_later_one_cannot_enter(app: Taskforge) -> None:

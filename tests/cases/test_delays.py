@@ -10,6 +10,7 @@ from taskforge import JobHandle, JobState, Taskforge
 from tests.cases.apps import MakeApp, Watch
 from tests.servers import wait_until
 
+ONE_ENGINE = True
 #: Brokers count in whole milliseconds.
 A_MILLISECOND = 0.001
 

@@ -8,6 +8,7 @@ from taskforge.job import Counts
 from tests.cases import program
 from tests.cases.processes import Workers
 
+ONE_ENGINE = True
 JOBS = 20_000
 
 

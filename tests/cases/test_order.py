@@ -18,8 +18,12 @@ class Gate:
     def __init__(self, app: Taskforge) -> None:
         self.app, self.order = app, list[object]()
         self.closed, self.opened = threading.Event(), threading.Event()
-        app.task(name="gate")(lambda: self.closed.set() or wait_for(self.opened))
         app.task(name="note")(lambda what: self.order.append(what))
+
+        @app.task(name="gate")
+        def hold() -> None:
+            self.closed.set()
+            wait_for(self.opened)
 
     @contextmanager
     def holding(self) -> Iterator[Watch]:

@@ -109,8 +109,11 @@ def test_an_async_run_is_cancelled_at_shutdown_and_handed_back(apps: MakeApp) ->
     assert (job.state(), job.info().attempts) == (JobState.READY, 0)
 
 
-@pytest.mark.parametrize("task", [program.heed, program.aheed], ids=["threads", "async"])
-@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize(
+    ("sent", "task"),
+    [(signal.SIGTERM, program.heed), (signal.SIGINT, program.heed), (signal.SIGTERM, program.aheed)],
+    ids=["SIGTERM-threads", "SIGINT-threads", "SIGTERM-async"],
+)
 def test_a_signal_lets_a_worker_process_finish_what_runs(workers: Workers, task: AnyTask, sent: signal.Signals) -> None:
     process = workers.start("--threads", "1", "--slots", "1")
     running = task.enqueue(0.7)

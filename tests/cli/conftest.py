@@ -32,11 +32,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def module(folder: Path) -> str:
+def module(folder: Path) -> Iterator[str]:
     """The module of an app; a new name each time, for a module is imported once in a process."""
     name = f"shop_{next(_numbers)}"
     (folder / f"{name}.py").write_text(APP)
-    return name
+    yield name
+    loaded = sys.modules.pop(name, None)
+    if loaded is not None:
+        loaded.app.close()
 
 
 @pytest.fixture

@@ -66,7 +66,10 @@ async def aadd(a: int) -> int:
 
 @app.task(name="shop.close_files")
 def close_files() -> None:
-    os.closerange(3, 256)
+    """In its first run only: jobs that ran beside a poisonous one three times would be dead with it."""
+    if not (HERE / "closed").exists():
+        (HERE / "closed").touch()
+        os.closerange(3, 256)
 '''
 
 

@@ -21,14 +21,6 @@ def _work(app: Taskforge) -> None:
         assert worker.wait(LIMIT)
 
 
-@pytest.fixture
-def closed(app: Taskforge) -> object:
-    yield app
-    app.close()
-
-
-pytestmark = pytest.mark.usefixtures("closed")
-
 # enqueue and result
 
 
@@ -98,7 +90,7 @@ def test_the_options_of_enqueue_are_those_of_using(run: Run, app: Taskforge) -> 
         (["--delay", "nan"], "delay must be from 0 seconds"),
         (["--expires", "-1"], "expires must be from 0 seconds"),
         (["-p", "500"], "priority must be a whole number from -100 to 100"),
-        (["-q", "{x}"], "queue must not contain braces"),
+        (["-q", "{x}"], "a queue's name must not contain braces"),
         (["--job-id", "a b"], "job_id must not contain spaces"),
         (["--delay", "5", "--at", SOON], "not both"),
         (["--prioritty", "5"], "--priority"),
@@ -113,7 +105,6 @@ def test_a_bad_option_of_enqueue_is_wrong_usage_named_in_words(run: Run, written
 
 
 def test_arguments_that_do_not_bind_are_wrong_usage(run: Run) -> None:
-    # DEFECT: exit_code_of gives None for a TypeError, so that the user gets a traceback.
     said = run("enqueue", "shop.add", "1", "2", "3")
 
     assert said.code == 2
@@ -330,7 +321,6 @@ def test_the_texts_of_jobs_cannot_steer_a_terminal(app: Taskforge, module: str, 
     said = on_a_terminal("-A", module, *command.split())
 
     assert b"shop.rude" in said
-    # DEFECT: task names, headers and the texts of errors are printed as they are, and may clear or colour a terminal.
     assert b"\x1b" not in said
 
 
@@ -377,7 +367,7 @@ def test_redrive_all_can_take_the_cancelled_instead(run: Run, app: Taskforge) ->
         (["x", "--all"], "name jobs by id, or say --queue NAME --all"),
         (["--all"], "--all needs --queue NAME"),
         (["--all", "-q", "default"], "say --yes to confirm"),
-        (["--cancelled", "x"], "--all"),  # DEFECT: --cancelled without --all is accepted and ignored
+        (["--cancelled", "x"], "--all"),
     ],
     ids=str,
 )
@@ -465,7 +455,6 @@ def test_a_bad_queue_name_is_wrong_usage_and_makes_no_queue(run: Run, command: l
     if command == ["queues"]:
         said = run("enqueue", "shop.add", "1", "-q", name)
     else:
-        # DEFECT: the name goes to the broker as it is; on Redis a brace in it breaks the hash tag.
         said = run(*command, "-q", name)
 
     assert said.code == 2

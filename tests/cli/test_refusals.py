@@ -63,7 +63,6 @@ def test_an_include_that_ends_the_program_is_wrong_usage_with_the_reason(run: Ru
     (folder / "leaving.py").write_text("import sys; sys.exit(0)")
     (folder / "including.py").write_text("from taskforge import Taskforge\napp = Taskforge('a', include=['leaving'])")
 
-    # DEFECT: app.load() lets SystemExit through: the command ends with 0 and does nothing, without a word.
     said = run("-A", "including", "queues", bare=True)
 
     assert said.code == 2
@@ -111,7 +110,6 @@ def test_no_app_is_wrong_usage_with_both_ways_to_name_one(run: Run, command: str
 def test_a_bad_path_to_an_app_is_wrong_usage(run: Run, module: str, path: str, says: str) -> None:
     said = run("-A", path.replace("{module}", module), "queues", bare=True)
 
-    # DEFECT: ":app", "." and "..x:app" end in import_module's own errors with a traceback of ours, and no word of -A.
     assert (said.code, said.out) == (2, "")
     assert says in said.err
 
@@ -131,7 +129,6 @@ def test_the_app_may_be_named_before_or_after_the_command_or_in_the_environment(
 def test_the_nearer_of_two_names_wins(run: Run, module: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TASKFORGE_APP", "no_such_module")
 
-    # DEFECT: each command's own -A reads TASKFORGE_APP, too, and then overrules an -A before the command.
     assert run("-A", module, "queues", bare=True).code == 0
     assert run("-A", "no_such_other", "queues", "-A", module, bare=True).code == 0
 
@@ -168,7 +165,7 @@ def test_a_file_that_is_no_database_is_3(run: Run, folder: Path, command: str) -
         ("BROKER", "jobs.db", "is no scheme of a broker"),
         ("LEASE", "soon", "TASKFORGE_LEASE must be a number of seconds"),
         ("THREADS", "many", "TASKFORGE_THREADS"),
-        ("DURABILITY", "ram", "durability must be one of"),
+        ("DURABILITY", "ram", "TASKFORGE_DURABILITY must be one of"),
     ],
 )
 @pytest.mark.parametrize("command", ["worker", "queues"])
@@ -189,7 +186,6 @@ def test_a_bad_option_in_the_environment_names_its_variable(run: Run, monkeypatc
     said = run("worker")
 
     assert said.code == 2
-    # DEFECT: click names the option only; who set the variable long ago does not see where the value comes from.
     assert "TASKFORGE_WORKER_PROCESSES" in said.err
 
 
@@ -204,7 +200,6 @@ def test_a_bad_option_of_worker_is_wrong_usage(run: Run, written: list[str]) -> 
 
 @pytest.mark.parametrize("name", ["{x}", "a\nb", "q" * 201])
 def test_a_worker_of_a_queue_that_cannot_be_is_wrong_usage(run: Run, name: str) -> None:
-    # DEFECT: -Q takes any name.
     assert run("worker", "--burst", "--processes", "1", "-Q", name).code == 2
 
 
@@ -236,4 +231,3 @@ def test_an_interrupt_while_waiting_is_130_and_the_job_goes_on(
 
     assert said.code == 130
     assert app.job("mine").state() == "ready"
-    app.close()

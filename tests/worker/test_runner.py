@@ -239,7 +239,9 @@ def test_a_timeout_that_is_named_never_is_dead_with_that_reason(app: Taskforge) 
 
 
 def test_a_handed_back_job_keeps_its_place_and_its_attempts(app: Taskforge, runner: Runner) -> None:
-    settled = runner.judge(run_of(app, app.task(name="task")(lambda: None)), HandedBack())
+    task = app.task(name="task")(lambda: None)
+
+    settled = runner.judge(run_of(app, task), HandedBack())
 
     assert isinstance(settled, Requeue)
     assert (settled.delay, settled.counts) == (None, False)
@@ -255,7 +257,8 @@ def test_a_result_that_cannot_travel_is_buried_for_it_would_end_so_again(app: Ta
 
 
 def test_a_run_that_takes_long_is_measured(app: Taskforge, runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = run_of(app, app.task(name="task")(lambda: None))
+    task = app.task(name="task")(lambda: None)
+    run = run_of(app, task)
     moments = iter([100.0, 102.5])
     monkeypatch.setattr("time.monotonic", lambda: next(moments))
 

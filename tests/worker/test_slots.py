@@ -26,7 +26,8 @@ def test_a_queue_needs_the_pools_of_its_tasks_and_both_while_that_is_unknown() -
 
 def test_a_run_takes_a_place_of_its_kind_and_gives_it_back(app: Taskforge) -> None:
     places = slots()
-    plain = run_of(app, app.task(name="plain", queue=PLAIN)(lambda: None))
+    task = app.task(name="plain", queue=PLAIN)(lambda: None)
+    plain = run_of(app, task)
 
     taken = places.take(plain)
     while_running = (places.demand().free, places.runs(), len(places))
@@ -48,7 +49,8 @@ def test_no_run_is_taken_beyond_the_free_places(app: Taskforge) -> None:
 
 def test_with_one_pool_full_a_mixed_queue_is_asked_for_nothing(app: Taskforge) -> None:
     places = slots(1, 3, MIXED)
-    places.take(run_of(app, app.task(name="plain", queue=MIXED)(lambda: None)))
+    task = app.task(name="plain", queue=MIXED)(lambda: None)
+    places.take(run_of(app, task))
 
     assert places.demand().nothing
 

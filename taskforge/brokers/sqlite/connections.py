@@ -38,6 +38,7 @@ _MEANING: Mapping[int, tuple[type[BrokerError], str]] = {
     sqlite3.SQLITE_READONLY: (BrokerRefused, "is not writable: check the permissions of the file and of its folder"),
     sqlite3.SQLITE_PERM: (BrokerRefused, "is not writable: check the permissions of the file and of its folder"),
     sqlite3.SQLITE_CANTOPEN: (BrokerRefused, "cannot be opened: name a file in a folder that you may write to"),
+    sqlite3.SQLITE_PROTOCOL: (BrokerUnavailable, "is being opened by too many at once, or its locks are lost"),
     sqlite3.SQLITE_NOTADB: (BrokerUnsupported, "is no SQLite database; name another file, or move this one away"),
     sqlite3.SQLITE_CORRUPT: (BrokerUnsupported, "is damaged; put back a copy, or move it away to begin with a new one"),
 }
