@@ -118,6 +118,42 @@ def test_a_late_failure_changes_nothing_either(apps: MakeApp, how: str) -> None:
     assert (job.info(), before.state) == (before, JobState.SUCCEEDED)
 
 
+@pytest.mark.parametrize("how", ["returns", "raises"])
+def test_a_late_settlement_does_not_end_the_run_that_another_worker_has_begun(apps: MakeApp, how: str) -> None:
+    cut_off, healthy = apps(lease=0.5), apps(lease=0.5)
+    around_broker(cut_off, CutOff)
+    late, watch = Watch(cut_off), Watch(healthy)
+    began, go_on, finish = threading.Event(), threading.Event(), threading.Event()
+
+    def slow() -> str:
+        began.set()
+        wait_for(go_on)
+        if how == "raises":
+            raise OSError("late")
+        return "late"
+
+    def second_run() -> str:
+        wait_for(finish)
+        return "in time"
+
+    cut_off.task(name="job")(slow)
+    healthy.task(name="job")(second_run)
+    with cut_off.worker(threads=1):
+        job = cut_off.enqueue("job")
+        wait_for(began)
+        with healthy.worker():
+            watch.wait("job_started")
+            go_on.set()
+            late.wait("lease_lost")
+            meanwhile = job.info()
+            finish.set()
+            result = job.result(10)
+
+    assert (meanwhile.state, meanwhile.attempts, meanwhile.errors) == (JobState.RUNNING, 0, ())
+    assert result == "in time"
+    assert watch.of("lease_lost") == []
+
+
 def test_a_worker_that_learns_of_a_lost_lease_asks_its_run_to_stop(apps: MakeApp) -> None:
     cut_off, healthy = apps(lease=0.5), apps(lease=0.5)
     broker = around_broker(cut_off, CutOff)
