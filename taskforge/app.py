@@ -26,7 +26,7 @@ from taskforge.locations import default_broker
 from taskforge.options import WORDS, QueueOptions, TaskOptions, check
 from taskforge.queues import Queues
 from taskforge.registry import DEFAULT_QUEUE, Registry, Routes
-from taskforge.settings import Settings, nearest
+from taskforge.settings import Settings, listed, nearest
 from taskforge.signals import Signals, emit
 from taskforge.submission import Submission, compose
 from taskforge.task import AnyTask, Args, Call, Decorator, NamedTask, OptionValues, Target, Task, make_task
@@ -60,7 +60,7 @@ class Taskforge:
     ) -> None:
         if not isinstance(name, str) or not name or any(c in "{}" or ord(c) < 33 for c in name):
             raise AppError(f"an app's name must be text without spaces or braces, not {name!r}")
-        self.name, self.include = name, tuple(include)
+        self.name, self.include = name, listed("include", include)
         self.signals, self.arounds = Signals(), Arounds()
         self.tasks, self.routes = Registry(), Routes(routes or {})
         self.queues = Queues()

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
+from taskforge.brokers.deadline import left, until
 from taskforge.brokers.protocol import BATCH, BATCH_BYTES, Broker
 from taskforge.brokers.resend import resend
 from taskforge.brokers.stamp import Senders, Stamp
@@ -46,7 +47,7 @@ class Client:
 
         Raises EnqueueFailed, naming the jobs that are done, unknown and unsent, when a batch is not confirmed in time.
         """
-        deadline = time.monotonic() + (self.patience if patience is None else patience)
+        deadline = time.monotonic() + left(self.patience if patience is None else patience)
         done: list[Enqueued] = []
         batch: Sequence[NewJob] = ()
         try:
@@ -68,10 +69,19 @@ class Client:
         return resend(call, self.broker, self.patience)
 
     async def threaded(self, call: Callable[[], T]) -> T:
-        """Make a blocking call from a coroutine. If that is cancelled, the call may still take effect."""
+        """Make a blocking call from a coroutine, within the same patience, waiting for a thread included.
+
+        If the coroutine is cancelled, the call may still take effect.
+        """
+        deadline = time.monotonic() + self.patience
+
+        def within() -> T:
+            with until(deadline):
+                return call()
+
         if self._threads is None or self._pid != os.getpid():
             self._pid, self._threads = os.getpid(), ThreadPoolExecutor(ASYNC_THREADS, "taskforge-async")
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, within)
 
     def close(self) -> None:
         """Let the broker's connections go."""
@@ -96,9 +106,15 @@ class Client:
         ids = [job.id for job in jobs]
         unknown = ids[done : done + len(batch)] if isinstance(error, BrokerUnavailable) else []
         unsent = ids[done + len(unknown) :]
-        what = f"whether these jobs were enqueued is unknown: {_listed(unknown)}. " if unknown else ""
+        if unknown:
+            what = (
+                f"whether these jobs were enqueued is unknown: {_listed(unknown)}; "
+                "enqueuing the same again under the same ids (job_id=…) is safe"
+            )
+        else:
+            what = f"{done} of {len(ids)} jobs were enqueued" if done else "nothing was enqueued"
         return EnqueueFailed(
-            f"{error} {what}Enqueuing the same again under the same ids (job_id=…) is safe.",
+            f"{error}; {what}",
             done=ids[:done],
             unknown=unknown,
             unsent=unsent,

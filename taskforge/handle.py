@@ -57,8 +57,9 @@ class JobHandle(Generic[R_co]):
     def result(self, timeout: Seconds | None = None) -> R_co:
         """What the task returned; waits for it through retries, at most `timeout` seconds (None: without limit).
 
-        Raises TimeoutError (the job goes on), JobFailed, JobCancelled, JobNotFound or, where the job is known to have
-        existed, ResultExpired; WouldBlock inside a running event loop, where `aresult` is the way.
+        None for a task that keeps no result. Raises TimeoutError (the job goes on), JobFailed, JobCancelled,
+        JobNotFound or, where the job is known to have existed, ResultExpired; WouldBlock inside a running event loop,
+        where `aresult` is the way.
         """
         refuse_in_loop("result()", "aresult()")
         span = None if timeout is None else seconds(timeout)
@@ -86,7 +87,10 @@ class JobHandle(Generic[R_co]):
         return self._info(await self._client.threaded(self._find))
 
     def cancel(self) -> Cancellation:
-        """End a waiting job as cancelled, or ask a running one to stop; says which. Raises JobNotFound."""
+        """End a waiting job as cancelled, or ask a running one to stop; says which. Raises JobNotFound.
+
+        A running one learns of it with its worker's next beat: within a quarter of the lease, 15 s by default.
+        """
         refuse_in_loop("cancel()", "acancel()")
         return self._cancel()
 

@@ -50,6 +50,27 @@ WORDS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+#: Words that people bring along, and ours for them.
+CELERY_WORDS: Mapping[str, str] = {
+    "acks_late": "always on",
+    "autoretry_for": "retry=Retry(on=…)",
+    "bind": "current_job()",
+    "countdown": "delay",
+    "default_retry_delay": "retry=Retry(backoff=Fixed(…))",
+    "dont_autoretry_for": "retry=Retry(never=…)",
+    "eta": "at",
+    "ignore_result": "keep_result=False",
+    "max_retries": "retry=Retry(attempts=…), one more than the retries",
+    "retry_backoff": "retry=Retry(backoff=Exponential(…))",
+    "retry_backoff_max": "retry=Retry(backoff=Exponential(cap=…))",
+    "retry_jitter": "retry=Retry(backoff=Exponential(jitter=…))",
+    "retry_kwargs": "retry=Retry(…)",
+    "soft_time_limit": "timeout",
+    "task_id": "job_id",
+    "time_limit": "timeout",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """One job's options, every one decided."""
@@ -125,8 +146,7 @@ def check(options: Mapping[str, object], level: str, owner: str) -> dict[str, ob
     checked: dict[str, object] = {}
     for word, value in options.items():
         if word not in WORDS[level]:
-            hint = f"; `{word}` belongs to one call: .using({word}=…)" if word in WORDS["call"] else ""
-            raise OptionError(f"{owner}: there is no option {word!r}{hint or nearest(word, list(WORDS[level]))}")
+            raise OptionError(f"{owner}: there is no option {word!r}{_hint(word, level)}")
         try:
             checked[word] = CHECKS[word](value, level)
         except (ValueError, OverflowError) as error:
@@ -160,6 +180,14 @@ def resolve(queue: str, settings: Settings, *levels: Mapping[str, object]) -> Op
         headers=headers,
         job_id=found.get("job_id"),  # type: ignore[arg-type]
     )
+
+
+def _hint(word: str, level: str) -> str:
+    if word in WORDS["call"]:
+        return f"; `{word}` belongs to one call: .using({word}=…)"
+    if word in CELERY_WORDS:
+        return f"; what Celery calls so is {CELERY_WORDS[word]} here"
+    return nearest(word, WORDS[level])
 
 
 def keep_age(keep: object, settings: Settings) -> timedelta:

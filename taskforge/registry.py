@@ -87,5 +87,8 @@ def _same_function(one: AnyTask, other: AnyTask) -> bool:
     a, b = getattr(one.function, "__code__", None), getattr(other.function, "__code__", None)
     if a is None or b is None:
         return one.function is other.function
-    same_place = (a.co_filename, a.co_qualname) == (b.co_filename, b.co_qualname)
-    return same_place and module_name(one.function) == module_name(other.function)
+    if (a.co_filename, a.co_qualname) != (b.co_filename, b.co_qualname):
+        return False
+    # Two definitions in one file are two functions, even if the second one hides the first.
+    twice = one.function.__globals__ is other.function.__globals__ and a.co_firstlineno != b.co_firstlineno
+    return not twice and module_name(one.function) == module_name(other.function)

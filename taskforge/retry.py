@@ -188,7 +188,7 @@ def qualified_name(kind: type) -> str:
 
 
 def _kinds(kinds: ErrorKinds) -> Sequence[type[BaseException]]:
-    return (kinds,) if isinstance(kinds, type) else tuple(kinds)
+    return (kinds,) if isinstance(kinds, type | str) else tuple(kinds)  # a text is refused whole
 
 
 def _names(kinds: ErrorKinds) -> tuple[str, ...]:

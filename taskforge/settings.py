@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import timedelta
 
@@ -105,10 +105,18 @@ class Settings:
         return replace(self, **fitted)  # type: ignore[arg-type]  # _fit has checked each against its field
 
 
-def nearest(word: str, known: list[str]) -> str:
+def nearest(word: str, known: Iterable[str]) -> str:
     """The tail of an error about a misspelt word: the nearest known one, or all of them."""
-    close = difflib.get_close_matches(word, known, 1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known are: {', '.join(sorted(known))}"
+    words = sorted(set(known))
+    close = difflib.get_close_matches(word, words, 1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known are: {', '.join(words)}"
+
+
+def listed(name: str, words: Sequence[str]) -> tuple[str, ...]:
+    """These words; a text on its own is refused, for it would be taken letter by letter."""
+    if isinstance(words, str):
+        raise SettingsError(f"{name} must be a list, not a text: {name}=[{words!r}]")
+    return tuple(words)
 
 
 _SPANS = frozenset(f.name for f in fields(Settings) if isinstance(f.default, timedelta))

@@ -13,6 +13,7 @@ from taskforge.codec import Types
 from taskforge.errors import ArgumentsError, OptionError, TaskError
 from taskforge.handle import JobHandle
 from taskforge.options import CallOptions, check
+from taskforge.settings import listed
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -192,6 +193,7 @@ def make_task(
     """A task of this function. Raises TaskError for what cannot be one, OptionError for options that do not fit."""
     check_function(function)
     name = name or default_name(function)
+    aliases = listed("aliases", aliases)
     return Task(function, name, aliases, check(options, "task", f"task {name}"), desk)
 
 

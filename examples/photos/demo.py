@@ -30,7 +30,7 @@ try:
 except ModuleNotFoundError as error:
     if error.name != "PIL":
         raise
-    sys.stderr.write("The demo needs Pillow: pip install 'taskforge[demo]'\n")
+    sys.stderr.write("The demo needs Pillow: pip install Pillow, or run `make demo`\n")
     raise SystemExit(2) from None
 
 #: Seconds between two looks at the jobs; seconds the workers get to end.

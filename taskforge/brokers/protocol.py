@@ -9,7 +9,8 @@ Every broker keeps these, and `taskforge.testing.conformance` holds it to them:
   `StaleCall`; a higher one is applied, gaps allowed. So a call whose answer was lost is simply sent again under its
   stamp.
 * A job id belongs to one queue. While a queue still knows an id, in whatever state, enqueuing it again changes nothing.
-* Time is the broker's. A `clock` handed to a broker is for tests.
+* Time is the broker's, and every changing call, `extend` too, takes notice of it for the queues it touches. A
+  `clock` handed to a broker is for tests.
 * No answer in time raises `BrokerUnavailable` (outcome unknown); a no raises `BrokerRefused` (nothing happened);
   a broker that can never serve raises `BrokerUnsupported`.
 * All methods may be called from any thread. A broker used in a forked child starts anew there.

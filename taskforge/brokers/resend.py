@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from taskforge.brokers.deadline import until
+from taskforge.brokers.deadline import left, until
 from taskforge.brokers.protocol import Broker
 from taskforge.errors import BrokerUnavailable
 
@@ -23,7 +23,7 @@ def resend(call: Callable[[], T], broker: Broker, patience: float) -> T:
 
     Gives up with that error after `patience` seconds. Between two tries it waits until the broker answers at all.
     """
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + left(patience)
     with until(deadline):
         while True:
             try:

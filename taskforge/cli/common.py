@@ -50,6 +50,8 @@ class Session:
                 raise click.UsageError("which app? Name it with -A module[:app], or in TASKFORGE_APP")
             self._app = load_app(self.app_path)
             self._app.load()
+            if self._app.broker_url.startswith("memory://"):
+                raise SettingsError("memory:// ends with its process; name another broker, or use app.worker() there")
         return self._app
 
 
@@ -82,7 +84,17 @@ def queue_option(says: str, *, required: bool = False) -> Callable[[F], F]:
     return click.option("-q", "--queue", metavar="NAME", callback=_queue, required=required, help=says)
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+class LongNamed(click.Option):
+    """An option whose environment variable is named after the option, not after our parameter."""
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        name = next(opt for opt in self.opts if opt.startswith("--")).removeprefix("--").upper().replace("-", "_")
+        return os.environ.get(f"{ctx.auto_envvar_prefix}_{name}") or None
+
+
+json_option = click.option("--json", "as_json", is_flag=True, cls=LongNamed, help="Print JSON.")
+#: Never from the environment: a forgotten variable must not confirm anything.
+yes_option = click.option("--yes", is_flag=True, allow_from_autoenv=False, help="Do not ask.")
 pass_session = click.make_pass_decorator(Session, ensure=True)
 
 

@@ -9,11 +9,12 @@ import click
 
 from taskforge.cli.common import Session, json_option, print_json, queue_option
 from taskforge.cli.common import command as our_command
+from taskforge.settings import nearest
 
 
 @our_command(
     "Enqueue a job: TASK by its name, then its arguments, each as VALUE or NAME=VALUE. A value is read as JSON where "
-    'it is JSON (3, true, ["a"]), else as text; "=3" is the text 3.'
+    'it is JSON (3, true, ["a"]), else as text; "=3" is the text 3. After "--" a value may begin with a dash: -- -1.'
 )
 @click.argument("task")
 @click.argument("arguments", nargs=-1)
@@ -40,7 +41,8 @@ def command(
     given = {name: value for name, value in options.items() if value is not None}
     call = app.by_name(task)
     if len(app.tasks) and app.tasks.get(task) is None:
-        click.echo(f"taskforge: {task!r} is not a task of this app; it waits for a worker that knows it", err=True)
+        hint = nearest(task, [each.name for each in app.tasks])
+        click.echo(f"taskforge: {task!r} is no task of this app, and waits for a worker that knows it{hint}", err=True)
     handle = call.using(**given).enqueue(*args, **kwargs)  # type: ignore[arg-type]  # checked by using()
     if wait is None:
         print_json({"id": handle.id, "queue": handle.queue, "new": handle.new}) if as_json else click.echo(handle.id)

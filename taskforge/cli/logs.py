@@ -8,15 +8,17 @@ _STANDARD = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | 
 
 
 class Lines(logging.Formatter):
-    """`12:00:01 WARNING job_retried job=01j… task=photos.upload delay=5.0`, then a traceback if there is one."""
+    """`12:00:01 4711 WARNING job_retried job=01j… task=photos.upload delay=5.0`, then a traceback if there is one."""
 
     def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S")
+        super().__init__("%(asctime)s %(process)d %(levelname)-7s %(message)s", datefmt="%H:%M:%S")
 
     def format(self, record: logging.LogRecord) -> str:
         facts = {key: value for key, value in record.__dict__.items() if key not in _STANDARD and value is not None}
+        trace_of_run = facts.pop("traceback", "")
         line, newline, trace = super().format(record).partition("\n")
-        return line + "".join(f" {key}={_fact(value)}" for key, value in facts.items()) + newline + trace
+        said = line + "".join(f" {key}={_fact(value)}" for key, value in facts.items()) + newline + trace
+        return f"{said}\n{trace_of_run}".rstrip()
 
 
 def log_to_stderr(level: int) -> None:
@@ -28,5 +30,7 @@ def log_to_stderr(level: int) -> None:
 
 
 def _fact(value: object) -> str:
+    if isinstance(value, list):
+        return ",".join(map(str, value))
     text = f"{value:.3g}" if isinstance(value, float) else str(value)
     return repr(text) if " " in text or "\n" in text or not text else text

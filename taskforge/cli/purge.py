@@ -6,7 +6,7 @@ from functools import partial
 
 import click
 
-from taskforge.cli.common import Session, json_option, print_json, queue_option
+from taskforge.cli.common import Session, json_option, print_json, queue_option, yes_option
 from taskforge.cli.common import command as our_command
 from taskforge.cli.selecting import confirm
 from taskforge.job import JobState
@@ -15,7 +15,7 @@ from taskforge.job import JobState
 @our_command("Delete every job of a queue in one state, for good.")
 @click.argument("state", type=click.Choice([s.value for s in JobState if s is not JobState.RUNNING]))
 @queue_option("The queue.", required=True)
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @json_option
 def command(session: Session, state: str, queue: str, yes: bool, as_json: bool) -> None:
     """In calls of 1,000, until none is left of those that were there."""

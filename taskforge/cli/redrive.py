@@ -6,7 +6,7 @@ from functools import partial
 
 import click
 
-from taskforge.cli.common import FAILED, Session, json_option, print_json, queue_option
+from taskforge.cli.common import FAILED, LongNamed, Session, json_option, print_json, queue_option, yes_option
 from taskforge.cli.common import command as our_command
 from taskforge.cli.selecting import all_in, batches, by_queue, confirm
 from taskforge.job import JobState
@@ -15,9 +15,9 @@ from taskforge.job import JobState
 @our_command("Run dead or cancelled jobs again, with all their attempts: those named, or all of a queue with --all.")
 @click.argument("job_ids", metavar="[ID]...", nargs=-1)
 @queue_option("Their queue.")
-@click.option("--all", "everything", is_flag=True, help="Every dead job of the queue.")
+@click.option("--all", "everything", is_flag=True, cls=LongNamed, help="Every dead job of the queue.")
 @click.option("--cancelled", is_flag=True, help="With --all: the cancelled ones instead.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @json_option
 def command(
     session: Session,

@@ -11,7 +11,6 @@ import click
 
 from taskforge.cli.common import Session, span
 from taskforge.cli.common import command as our_command
-from taskforge.errors import SettingsError
 
 
 def _queues(_ctx: click.Context, _param: click.Parameter, value: str | None) -> list[str]:
@@ -48,17 +47,18 @@ def command(
     """Start one process, or a parent with several."""
     from taskforge.brokers.resend import reach
     from taskforge.cli.logs import log_to_stderr
+    from taskforge.settings import nearest
     from taskforge.worker import Worker
     from taskforge.worker.serving import cores, end_with_parent, serve
     from taskforge.worker.supervisor import Supervisor
 
     log_to_stderr(getattr(logging, loglevel.upper()))
     app = session.app
-    if app.broker_url.startswith("memory://"):
-        raise SettingsError(
-            "memory:// lives inside one process: use `with app.worker():` there, or another broker here"
-        )
     names = queues or app.queue_names()
+    for name in names:
+        if name not in app.queue_names():
+            hint = nearest(name, app.queue_names())
+            click.echo(f"taskforge: no task or declaration of this app names the queue {name!r}{hint}", err=True)
     count = 1 if parent_pipe is not None else processes or cores()
     if parent_pipe is None:
         reach(app.broker, app.settings.call_timeout.total_seconds())

@@ -20,6 +20,7 @@ from taskforge.signals import emit
 from taskforge.worker.executors import LoopExecutor, ThreadExecutor
 from taskforge.worker.runner import App, Runner
 from taskforge.worker.slots import Slots
+from taskforge.worker.telling import tell
 
 logger = logging.getLogger("taskforge.worker")
 
@@ -127,7 +128,7 @@ class Exchanger:
         for index, (run, settlement) in enumerate(ended):
             if run is not None:
                 self.slots.free(run)
-            self.runner.tell(settlement, run, index not in reply.refused)
+            tell(self.app, settlement, run, index not in reply.refused)
         if ended and not self.slots and not self._ended:
             self.empty.set()
         return reply

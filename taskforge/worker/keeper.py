@@ -50,6 +50,7 @@ class Keeper:
         self._next_announcement = self._next_tending = 0.0
         self._stop = threading.Event()
         self._asked: dict[Run, float] = {}
+        self._out_of_reach = False
 
     def run(self) -> None:
         """Until stopped."""
@@ -104,8 +105,11 @@ class Keeper:
             try:
                 answer = self.broker.extend([run.delivery for run in runs[start : start + BATCH]])
             except BrokerError as error:
-                logger.warning("lease_not_extended", extra={"error": str(error), "jobs": len(runs)})
+                level = logging.DEBUG if self._out_of_reach else logging.WARNING  # once per outage, not once per try
+                logger.log(level, "lease_not_extended", extra={"error": str(error), "jobs": len(runs)})
+                self._out_of_reach = True
                 return False
+            self._out_of_reach = False
             for cause, deliveries in ((StopCause.LOST, answer.lost), (StopCause.CANCEL, answer.stop)):
                 for delivery in deliveries:
                     run = by_delivery.get((delivery.queue, delivery.id, delivery.number))

@@ -254,33 +254,6 @@ class Runner:
         attempt, now = delivery.attempts + 1, datetime.now(UTC)
         return pack_error(self.app.codec, attempt, now, text.type, text.message, text.traceback)
 
-    # Telling: after the broker has accepted, or refused, a settlement.
-
-    def tell(self, settlement: Settlement, run: Run | None, accepted: bool) -> None:
-        """Say what happened, to the signals and the log. `run` is None for a delivery that was never run."""
-        signals, delivery = self.app.signals, settlement.delivery
-        facts = {"job": delivery.id, "queue": delivery.queue, "task": run.task if run else None}
-        told: dict[str, object] = {"delivery": delivery, "run": run}
-        if not accepted:
-            logger.warning("settlement_refused", extra=facts)
-            emit(signals.lease_lost, self.app, **told)
-            return
-        match settlement:
-            case Ack(took=took):
-                emit(signals.job_succeeded, self.app, **told, took=took)
-            case Requeue(delay=None):
-                emit(signals.job_handed_back, self.app, **told)
-            case Requeue(delay=timedelta() as delay, counts=True, error=error):
-                logger.info("job_retried", extra={**facts, "delay": delay.total_seconds()})
-                emit(signals.job_retried, self.app, **told, delay=delay, error=error)
-            case Requeue(delay=delay):
-                emit(signals.job_snoozed, self.app, **told, delay=delay)
-            case Bury(reason=reason, error=error):
-                logger.error("job_buried", extra={**facts, "reason": reason})
-                emit(signals.job_buried, self.app, **told, reason=reason, error=error)
-            case Cancel(reason=reason):
-                emit(signals.job_cancelled, self.app, **told, reason=reason)
-
 
 def _age(delivery: Delivery) -> timedelta:
     """Since the job was enqueued. Both clocks matter only to seconds here."""

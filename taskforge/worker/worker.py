@@ -16,6 +16,7 @@ from taskforge.checks import checked_queue_name
 from taskforge.errors import AppError, SettingsError
 from taskforge.outcome import Failed, HandedBack
 from taskforge.run import Run, StopCause
+from taskforge.settings import listed
 from taskforge.signals import emit
 from taskforge.worker.exchanger import LAST_EXCHANGE, Exchanger
 from taskforge.worker.executors import LoopExecutor, ThreadExecutor
@@ -54,7 +55,9 @@ class Worker:
     ) -> None:
         app.load()
         self.app, self.settings, self.burst = app, app.settings, burst
-        self.queues = [checked_queue_name(name) for name in dict.fromkeys(queues)] or app.queue_names()
+        self.queues = [
+            checked_queue_name(name) for name in dict.fromkeys(listed("queues", queues))
+        ] or app.queue_names()
         sizes = (_positive("threads", threads, self.settings.threads), _positive("slots", slots, self.settings.slots))
         runner = Runner(app)
         self.slots = Slots(sizes, self.queues, self._kinds)

@@ -83,8 +83,6 @@ class Model:
         names = settled | {name for name, _ in demand.queues}
         if (kept := self._kept(names, stamp)) is not None:
             return self._claimed_again(kept)  # type: ignore[arg-type]
-        for name in names:
-            self._note_time(name)
         refused = {index for index, settlement in enumerate(settlements) if not self._settle(settlement)}
         for name in names:
             self._let_time_pass(name)
@@ -94,6 +92,8 @@ class Model:
 
     def extend(self, deliveries: Sequence[Delivery]) -> Extension:
         answer = Extension([], [])
+        for name in {delivery.queue for delivery in deliveries}:
+            self._note_time(name)
         for delivery in deliveries:
             job = self._held(delivery)
             if job is None:
@@ -329,11 +329,18 @@ class Model:
         return answer
 
     def _kept(self, names: set[str], stamp: Stamp) -> object | None:
-        """The answer that this very call got before. A call below the last one of its sender raises."""
+        """The answer that this very call got before. A call below the last one of its sender raises.
+
+        Every changing call comes through here, and takes notice of the time.
+        """
         for name in names:
             number, answer = self._queue(name).answers.get(stamp.sender, (0, None))
             if stamp.number < number:
                 raise StaleCall(f"{stamp} is below {number}")
+        for name in names:
+            self._note_time(name)
+        for name in names:
+            number, answer = self._queue(name).answers.get(stamp.sender, (0, None))
             if stamp.number == number:
                 return answer
         return None

@@ -132,7 +132,7 @@ def test_an_unknown_task_is_enqueued_and_told_of(run: Run) -> None:
     said = run("enqueue", "shop.elsewhere", "1")
 
     assert said.code == 0
-    assert "'shop.elsewhere' is not a task of this app" in said.err
+    assert "'shop.elsewhere' is no task of this app" in said.err
     assert said.out.strip()
 
 
