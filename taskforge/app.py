@@ -15,7 +15,7 @@ from taskforge.around import Arounds
 from taskforge.brokers import open_broker
 from taskforge.brokers.protocol import Broker, BrokerSettings, Inspector
 from taskforge.checks import check_job_id, checked_queue_name
-from taskforge.client import Client, patience_here
+from taskforge.client import Client, patience_here, refuse_in_loop
 from taskforge.codec import Codec, Types
 from taskforge.current import newest, set_newest
 from taskforge.errors import AppError, OptionError, SettingsError, TaskError
@@ -42,8 +42,8 @@ class Taskforge:
     """An app: its tasks, the broker its jobs wait in, its signals.
 
     `include` names modules with tasks, imported when a worker starts. `routes` sends tasks to queues by name or
-    pattern. Every other keyword is a setting (see Settings) or an option's default for all jobs (priority, retry,
-    timeout, keep, keep_result, expires, headers). A setting not given here is taken from TASKFORGE_<NAME>, then from
+    pattern. Every other keyword is a setting (see Settings) or an option's default for all jobs (priority, delay,
+    retry, timeout, keep, keep_result, expires, headers). A setting not given here is taken from TASKFORGE_<NAME>, then from
     its default.
 
     Nothing is connected until the first job is enqueued, read or claimed. Safe to use from any thread, and after a
@@ -193,8 +193,19 @@ class Taskforge:
     def jobs(self, state: JobState, queue: str | None = None, *, offset: int = 0, limit: int = 100) -> list[JobInfo]:
         """The jobs in a state, of one queue or of each this app or the broker knows; at most `limit` (1,000) a queue.
 
-        In the order they would run, fall due or lose their lease; the latest ended first.
+        In the order they would run, fall due or lose their lease; the latest ended first. Raises WouldBlock inside a
+        running event loop, where `ajobs` is the way.
         """
+        refuse_in_loop("jobs()", "ajobs()")
+        return self._jobs(state, queue, offset, limit)
+
+    async def ajobs(
+        self, state: JobState, queue: str | None = None, *, offset: int = 0, limit: int = 100
+    ) -> list[JobInfo]:
+        """`jobs` without blocking the event loop."""
+        return await self.client.threaded(partial(self._jobs, state, queue, offset, limit))
+
+    def _jobs(self, state: JobState, queue: str | None, offset: int, limit: int) -> list[JobInfo]:
         read, inspector = self.client.read, self.inspector
         known = {*read(inspector.queues), *self.queue_names()} if queue is None else {checked_queue_name(queue)}
         pages = [read(partial(inspector.list, name, JobState(state), offset, limit)) for name in sorted(known)]
@@ -341,7 +352,7 @@ class Taskforge:
             lease=settings.lease,
             durability=settings.durability,
             timeout=min(settings.call_timeout, timedelta(seconds=5)),
-            retention=lambda queue: self.queues.retention(queue, self.settings),
+            retention=lambda queue: self.queues.retention(queue, self.settings, self._defaults),
             keep_expired=settings.finished_age,
         )
 

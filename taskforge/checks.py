@@ -80,8 +80,8 @@ def check_priority(value: object, _level: str = "") -> int:
 def _check_retry(value: object, level: str) -> Retry:
     if not isinstance(value, Retry):
         raise ValueError(f"must be a Retry(attempts=…, backoff=…), not {value!r}")
-    if level == "call" and not value.travels:
-        raise ValueError("with a callable backoff belongs to the task's declaration: code cannot travel with one call")
+    if level != "task" and not value.travels:
+        raise ValueError("with a callable backoff belongs to a task's declaration, for code cannot travel with a job")
     return value
 
 

@@ -31,8 +31,9 @@ class Queues:
     def __iter__(self) -> Iterator[str]:
         return iter(self._declared)
 
-    def retention(self, name: str, settings: Settings) -> Retention:
-        """How much of its past a queue keeps, whatever the ages of its jobs."""
-        keep = self[name].get("keep")
-        count = keep.count if isinstance(keep, Keep) and keep.count is not None else settings.finished_count
+    def retention(self, name: str, settings: Settings, defaults: Mapping[str, object]) -> Retention:
+        """How much of its past a queue keeps, whatever the ages of its jobs. `defaults` are the app's options."""
+        keeps = (self[name].get("keep"), defaults.get("keep"))
+        counts = (keep.count for keep in keeps if isinstance(keep, Keep) and keep.count is not None)
+        count = next(counts, settings.finished_count)
         return Retention(count, settings.result_count, settings.result_bytes, settings.dead_count)

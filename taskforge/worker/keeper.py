@@ -113,7 +113,8 @@ class Keeper:
             for cause, deliveries in ((StopCause.LOST, answer.lost), (StopCause.CANCEL, answer.stop)):
                 for delivery in deliveries:
                     run = by_delivery.get((delivery.queue, delivery.id, delivery.number))
-                    if run is not None and not run.ended and run.cause is not cause:
+                    asked = run is None or run.ended or run.cause is cause or (run.cause and cause is StopCause.CANCEL)
+                    if run is not None and not asked:
                         logger.warning("run_asked_to_stop", extra={"job": run.id, "task": run.task, "cause": cause})
                         run.request_stop(cause)
         return True

@@ -184,6 +184,8 @@ class Runner:
 
     def _judge(self, run: Run, outcome: Outcome) -> Settlement:
         delivery, options = run.delivery, run.options
+        if run.cause is StopCause.CANCEL and isinstance(outcome, Failed | GivenUp | Postponed):
+            outcome = Dropped("requested", outcome.error)  # it was to end, and has ended
         match outcome:
             case Succeeded(value):
                 return self._ack(run, value)

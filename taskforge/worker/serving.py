@@ -41,7 +41,9 @@ def serve(worker: Worker) -> int:
         os._exit(1)
     if isinstance(failure, BrokerError):
         raise failure
-    return 0 if failure is None else 70
+    if failure is not None:
+        return 70
+    return 1 if worker.overstaying else 0  # it ended for a late run's sake, and is to be started again
 
 
 def end_with_parent(pipe: int) -> None:
