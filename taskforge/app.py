@@ -43,8 +43,8 @@ class Taskforge:
 
     `include` names modules with tasks, imported when a worker starts. `routes` sends tasks to queues by name or
     pattern. Every other keyword is a setting (see Settings) or an option's default for all jobs (priority, delay,
-    retry, timeout, keep, keep_result, expires, headers). A setting not given here is taken from TASKFORGE_<NAME>, then from
-    its default.
+    retry, timeout, keep, keep_result, expires, headers). A setting not given here is taken from TASKFORGE_<NAME>,
+    then from its default.
 
     Nothing is connected until the first job is enqueued, read or claimed. Safe to use from any thread, and after a
     fork.

@@ -142,7 +142,7 @@ def test_a_missing_pillow_is_said(tmp_path: Path) -> None:
     done = run_demo("--out", tmp_path / "out", PYTHONPATH=str(tmp_path))
 
     assert done.returncode == 2
-    assert done.stderr == "The demo needs Pillow: pip install 'taskforge[demo]'\n"
+    assert done.stderr == "The demo needs Pillow: pip install Pillow, or run `make demo`\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
