@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
@@ -15,9 +16,10 @@ from taskforge.around import Arounds
 from taskforge.brokers import open_broker
 from taskforge.brokers.protocol import Broker, BrokerSettings, Inspector
 from taskforge.checks import check_job_id, checked_queue_name
-from taskforge.client import Client, patience_here, refuse_in_loop
+from taskforge.client import Client, refuse_in_loop
 from taskforge.codec import Codec, Types
 from taskforge.current import newest, set_newest
+from taskforge.desk import SubmissionDesk
 from taskforge.errors import AppError, OptionError, SettingsError, TaskError
 from taskforge.handle import JobHandle
 from taskforge.info import JobInfo, Reader, read_record
@@ -27,8 +29,7 @@ from taskforge.options import WORDS, QueueOptions, TaskOptions, check
 from taskforge.queues import Queues
 from taskforge.registry import DEFAULT_QUEUE, Registry, Routes
 from taskforge.settings import Settings, listed, nearest
-from taskforge.signals import Signals, emit
-from taskforge.submission import Submission, compose
+from taskforge.signals import Signals
 from taskforge.task import AnyTask, Args, Call, Decorator, NamedTask, OptionValues, Target, Task, make_task
 
 if TYPE_CHECKING:
@@ -64,8 +65,9 @@ class Taskforge:
         self.signals, self.arounds = Signals(), Arounds()
         self.tasks, self.routes = Registry(), Routes(routes or {})
         self.queues = Queues()
-        self._submissions: dict[tuple[str, str], Submission] = {}
+        self.desk = SubmissionDesk(self)
         self._client: Client | None = None
+        self._opening = threading.Lock()
         #: Whether a worker of this app runs in this process.
         self.working = False
         self._set(Settings(), given, {})
@@ -111,7 +113,7 @@ class Taskforge:
     def adopt(self, task: AnyTask) -> None:
         """Take over a task that was declared without an app."""
         self.tasks.add(task)
-        task.desk = self
+        task.desk = self.desk
 
     def queue(self, name: str, **options: Unpack[QueueOptions]) -> None:
         """Set the defaults of a queue's jobs, and what it keeps: `keep=Keep(count=100, age=3600)`.
@@ -119,7 +121,7 @@ class Taskforge:
         A queue needs no declaration. Declaring one twice with different options is refused.
         """
         self.queues.declare(name, options)
-        self._submissions.clear()
+        self.desk.forget()
 
     def around_job(self, wrapper: Callable[..., object]) -> Callable[..., object]:
         """Wrap every run in this context manager, `wrapper(run)`; a generator function with one yield is made into one.
@@ -155,7 +157,7 @@ class Taskforge:
         """A task by name: the registered one, or, for code that is elsewhere, one whose options its worker fills in."""
         if not isinstance(name, str) or not name:
             raise TaskError(f"a task's name must be text, not {name!r}")
-        return self.tasks.get(name) or Call(NamedTask(name, self), {})
+        return self.tasks.get(name) or Call(NamedTask(name, self.desk), {})
 
     def job(self, job_id: str, queue: str | None = None) -> JobHandle[object]:
         """A handle from an id; asks nobody yet. Without `queue` all known queues are looked through."""
@@ -167,26 +169,9 @@ class Taskforge:
             checked_queue_name(queue)
         return JobHandle(self.client, self.reader, job_id, queue)
 
-    def submit(
-        self, target: Target, call: OptionValues, arguments: Sequence[Args], stacklevel: int = 2
-    ) -> list[JobHandle[object]]:
-        """Make one job per Args and hand them to the broker. Tasks call this."""
-        patience = patience_here(stacklevel + 1)
-        jobs = self._new_jobs(target, call, arguments)
-        return self._accepted(target, jobs, patience)
-
-    async def asubmit(self, target: Target, call: OptionValues, arguments: Sequence[Args]) -> list[JobHandle[object]]:
-        """`submit` without blocking the event loop."""
-        jobs = self._new_jobs(target, call, arguments)
-        return await self.client.threaded(lambda: self._accepted(target, jobs, None))
-
     def new_jobs(self, call: Call[..., object], arguments: Sequence[Args]) -> list[NewJob]:
         """The jobs of a task, or task.using(…), with these arguments: checked and encoded, not sent."""
-        return self._new_jobs(call.target, call.call_options, arguments)
-
-    def _new_jobs(self, target: Target, call: OptionValues, arguments: Sequence[Args]) -> list[NewJob]:
-        submission = self._submission(target, call)
-        return [compose(submission, target, self.codec, each.args, each.kwargs) for each in arguments]
+        return self.desk.new_jobs(call, arguments)
 
     # Looking
 
@@ -215,7 +200,9 @@ class Taskforge:
     def client(self) -> Client:
         """What speaks to the broker for this process."""
         if self._client is None:
-            self._client = Client(open_broker(self.broker_url, self._broker_settings()), self.settings)
+            with self._opening:
+                if self._client is None:
+                    self._client = Client(open_broker(self.broker_url, self._broker_settings()), self.settings)
         return self._client
 
     @property
@@ -315,35 +302,14 @@ class Taskforge:
         self.settings = base.changed(rest) if self.__dict__.get("settings") else Settings.load(rest)
         self._defaults = {**defaults, **check(options, "app", repr(self))}
         self.codec = Codec(payload_limit=self.settings.payload_limit, result_limit=self.settings.result_limit)
-        self._submissions.clear()
+        self.desk.forget()
 
     def _register(
         self, function: Callable[P, R], name: str | None, aliases: Sequence[str], options: OptionValues
     ) -> Task[P, R, R]:
-        task = make_task(function, name, aliases, options, self)
+        task = make_task(function, name, aliases, options, self.desk)
         self.tasks.add(task)
         return task
-
-    def _submission(self, target: Target, call: OptionValues) -> Submission:
-        """What all jobs of this call share; kept for calls without options, the many."""
-        if call:
-            return Submission.of(self, target, call)
-        key = (target.name, type(target).__name__)
-        submission = self._submissions.get(key)
-        if submission is None:
-            submission = self._submissions[key] = Submission.of(self, target, call)
-        return submission
-
-    def _accepted(self, target: Target, jobs: Sequence[NewJob], patience: float | None) -> list[JobHandle[object]]:
-        client, reader = self.client, self.reader
-        accepted = client.enqueue(jobs, patience)
-        if self.signals.job_enqueued.receivers:
-            for job, each in zip(jobs, accepted, strict=True):
-                emit(self.signals.job_enqueued, self, job=job, task=target.name, new=each.new)
-        return [
-            JobHandle(client, reader, each.id, job.queue, new=each.new, enqueued_here=True)
-            for job, each in zip(jobs, accepted, strict=True)
-        ]
 
     def _broker_settings(self) -> BrokerSettings:
         settings = self.settings

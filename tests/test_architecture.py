@@ -21,7 +21,7 @@ LAYERS = [
     "job settlement retry outcome checks options failure",
     "signals codec ids locations around",
     "brokers",
-    *["watch", "client", "info", "handle", "task", "registry", "queues", "submission", "run", "current", "app"],
+    *["watch", "client", "info", "handle", "task", "registry", "queues", "submission", "desk", "run", "current", "app"],
     "worker",
     "testing",
     "cli __main__",
