@@ -273,7 +273,9 @@ class Taskforge:
                 raise AppError(f"include: importing {module!r} failed: {type(error).__name__}: {error}") from error
 
     def close(self) -> None:
-        """Let the broker's connections go. Using the app again opens it anew."""
+        """Let the broker's connections go. Using the app again opens it anew. AppError while a worker of it runs."""
+        if self.working:
+            raise AppError(f"{self!r} has a worker in this process: stop that one before closing the app")
         if self._client is not None:
             self._client.close()
             self._client = None

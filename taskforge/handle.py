@@ -180,7 +180,7 @@ class JobHandle(Generic[R_co]):
         if self._enqueued_here or (made is not None and datetime.now(UTC) - made > self._reader.result_age):
             return ResultExpired(
                 f"job {self.id} has ended and its record has aged out; "
-                "keep results longer with keep_result=… or the setting result_age"
+                "keep results longer with keep_result=… or result_age, and jobs without one with Keep(count=…, age=…)"
             )
         return JobNotFound(f"no queue{f' {self.queue!r}' if self.queue else ''} knows a job {self.id}")
 

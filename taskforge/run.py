@@ -126,7 +126,16 @@ class Run:
             raise StopRequested(f"the run of {self.task} {self.id} was asked to stop ({self.cause})")
 
     def progress(self, done: float, total: float | None = None, note: str = "") -> None:
-        """Say how far the run is; kept beside the job for `info()`. Cheap: only the latest of each second travels."""
+        """Say how far the run is; kept beside the job for `info()`. Cheap: only the latest of each second travels.
+
+        `done` and `total` are numbers; of the note 500 characters are kept. Raises TypeError for anything else.
+        """
+        for word, number in (("done", done), ("total", total or 0)):
+            if not isinstance(number, int | float):
+                raise TypeError(f"progress: {word} must be a number, not {number!r}")
+        if not isinstance(note, str):
+            raise TypeError(f"progress: note must be text, not {note!r}")
+        note = note.encode("utf-8", "replace").decode()
         self.latest_progress = (done, total, note[:500])
         if self.on_progress is not None:
             self.on_progress()

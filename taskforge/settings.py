@@ -130,8 +130,9 @@ _RANGES: dict[str, tuple[timedelta, timedelta] | tuple[int, int]] = {
     "priority": (-100, 100),
     "max_crashes": (1, 1_000),
     "unknown_task_age": (timedelta(0), _YEAR),
-    "payload_limit": (1_024, 64 * 1024 * 1024),
-    "result_limit": (0, 64 * 1024 * 1024),
+    # Larger ones would keep a broker busy for longer than a call may take.
+    "payload_limit": (1_024, 16 * 1024 * 1024),
+    "result_limit": (0, 16 * 1024 * 1024),
     "result_age": (timedelta(0), _YEAR),
     "result_count": (0, 10_000_000),
     "result_bytes": (0, 1 << 40),

@@ -64,3 +64,12 @@ class Cancel:
 
 
 Settlement = Ack | Requeue | Bury | Cancel
+
+
+def weight(settlement: Settlement) -> int:
+    """About how many bytes of payload a settlement carries."""
+    match settlement:
+        case Ack(result=result, then=then):
+            return len(result or b"") + sum(len(job.body) for job in then)
+        case Requeue(error=error) | Bury(error=error) | Cancel(error=error):
+            return len(error or b"")

@@ -57,5 +57,7 @@ def emit(signal: Signal, sender: object, **facts: object) -> None:
     for receiver in signal.receivers_for(sender):
         try:
             receiver(sender, **facts)
-        except Exception:
+        except KeyboardInterrupt:
+            raise  # a person's, not the receiver's
+        except BaseException:
             logger.exception("signal_receiver_failed", extra={"receiver": repr(receiver), "signal": signal.__doc__})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import logging
 import os
 import threading
@@ -83,7 +84,8 @@ class EndWatch:
             self._drop(job_id, tell)
 
     def close(self) -> None:
-        """Stop listening; callers go on by reading alone."""
+        """Stop listening; callers go on by reading alone. Not in a forked child: the waiter is its parent's there."""
+        atexit.unregister(self.close)
         waiter, self._waiter = self._waiter, None
         if waiter is not None and self._pid == os.getpid():
             _close(waiter)
@@ -111,6 +113,8 @@ class EndWatch:
         with self._lock:
             if self._waiter is None:
                 self._waiter = self._broker.waiter()
+                # A process that ends with its daemon thread still listening leaves nothing of it behind.
+                atexit.register(self.close)
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(
                     target=self._listen, args=(self._waiter,), name="taskforge-watch", daemon=True
@@ -134,6 +138,7 @@ class EndWatch:
                     idle_since = time.monotonic()
                 elif time.monotonic() - idle_since > LINGER:
                     self._waiter = self._thread = None
+                    atexit.unregister(self.close)
         _close(waiter)
 
     def _tell(self, job_ids: Sequence[str]) -> None:

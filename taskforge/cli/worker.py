@@ -19,7 +19,7 @@ def _queues(_ctx: click.Context, _param: click.Parameter, value: str | None) -> 
 
 @our_command("Run jobs until told to stop: once to finish what runs, twice to hand it back at once.")
 @click.option(
-    "-Q", "--queues", callback=_queues, metavar="A,B", help="Queues, in order of service [all the app names]."
+    "-Q", "--queues", callback=_queues, metavar="A,B", help="Queues, in strict order [the app's, in turn]."
 )
 @click.option("-c", "--threads", type=click.IntRange(1), help="Threads per process, for plain functions [8].")
 @click.option("--slots", type=click.IntRange(1), help="Slots per process for async def tasks [100].")
@@ -49,7 +49,7 @@ def command(
     from taskforge.cli.logs import log_to_stderr
     from taskforge.settings import nearest
     from taskforge.worker import Worker
-    from taskforge.worker.serving import cores, end_with_parent, serve
+    from taskforge.worker.serving import cores, serve
     from taskforge.worker.supervisor import Supervisor
 
     log_to_stderr(getattr(logging, loglevel.upper()))
@@ -65,17 +65,16 @@ def command(
         _banner(session, names, count, threads, slots)
     if count > 1:
         app.close()
-        arguments = _child_arguments(session.app_path or "", names, threads, slots, burst, loglevel)
+        arguments = _child_arguments(session.app_path or "", queues, threads, slots, burst, loglevel)
         return Supervisor(arguments, count, app.settings, burst=burst).run()
-    if parent_pipe is not None:
-        end_with_parent(parent_pipe)
-    return serve(Worker(app, queues=names, threads=threads, slots=slots, burst=burst))
+    return serve(Worker(app, queues=queues, threads=threads, slots=slots, burst=burst), parent_pipe)
 
 
 def _child_arguments(
     app: str, queues: Sequence[str], threads: int | None, slots: int | None, burst: bool, loglevel: str
 ) -> list[str]:
-    given = [sys.executable, "-m", "taskforge", "-A", app, "worker", "-Q", ",".join(queues), "-l", loglevel]
+    given = [sys.executable, "-m", "taskforge", "-A", app, "worker", "-l", loglevel]
+    given += ["-Q", ",".join(queues)] if queues else []
     given += ["--threads", str(threads)] if threads else []
     given += ["--slots", str(slots)] if slots else []
     return [*given, "--burst"] if burst else given

@@ -9,13 +9,13 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 
-from taskforge.brokers.protocol import BATCH, LOOK_EVERY, Broker, Demand, Exchange
+from taskforge.brokers.protocol import BATCH, BATCH_BYTES, LOOK_EVERY, Broker, Demand, Exchange
 from taskforge.brokers.resend import reach
 from taskforge.brokers.stamp import Sender, Stamp
 from taskforge.errors import BrokerError, BrokerRefused, BrokerUnavailable
 from taskforge.outcome import HandedBack, Outcome
 from taskforge.run import Run
-from taskforge.settlement import Settlement
+from taskforge.settlement import Requeue, Settlement, weight
 from taskforge.signals import emit
 from taskforge.worker.executors import LoopExecutor, ThreadExecutor
 from taskforge.worker.runner import App, Runner
@@ -67,7 +67,10 @@ class Exchanger:
         run.ended = True
         self._ended.append((run, self.runner.judge(run, outcome)))
         if self._asleep:
-            self.nudge()
+            try:
+                self.nudge()
+            except OSError as error:  # no file descriptor left, perhaps: the loop looks by itself soon
+                logger.warning("exchanger_not_woken", extra={"error": str(error)})
 
     def nudge(self) -> None:
         """Make the loop look around now."""
@@ -104,7 +107,7 @@ class Exchanger:
 
     def tick(self) -> bool:
         """One round; False when there was nothing to do and it slept, or in burst mode would have."""
-        ended = [self._ended.popleft() for _ in range(min(len(self._ended), BATCH))]
+        ended = self._gather()
         demand = Demand() if self._draining or self._look_at is not None else self.slots.demand()
         overdue = time.monotonic() - self.last_exchange > TEND_EVERY and not self._draining
         if not ended and demand.nothing and not overdue:
@@ -119,6 +122,17 @@ class Exchanger:
             due = LOOK_EVERY if reply.next_due is None else reply.next_due.total_seconds()
             self._look_at = time.monotonic() + min(LOOK_EVERY, max(0.0, due))
         return bool(claimed or reply.more)
+
+    def _gather(self) -> list[Ended]:
+        """What has ended, as much of it as one call carries."""
+        batch: list[Ended] = []
+        room = BATCH_BYTES
+        while self._ended and len(batch) < BATCH:
+            room -= weight(self._ended[0][1])
+            if batch and room < 0:
+                break
+            batch.append(self._ended.popleft())
+        return batch
 
     def exchange(self, demand: Demand, ended: Sequence[Ended]) -> Exchange:
         """Send one exchange until it is answered, then free the slots of what it settled."""
@@ -149,7 +163,16 @@ class Exchanger:
             if lost:
                 logger.warning("broker_back")
                 emit(self.app.signals.broker_back, self.app)
+                reply = self._still_held(reply)
             return reply
+
+    def _still_held(self, reply: Exchange) -> Exchange:
+        """The answer to a repeated call: its claims may be old, so their leases start anew before anything runs."""
+        try:
+            lost = self.broker.extend(reply.deliveries).lost if reply.deliveries else []
+        except BrokerError:
+            return reply  # the keeper's next beat tells
+        return replace(reply, deliveries=[delivery for delivery in reply.deliveries if delivery not in lost])
 
     def _pause(self, error: BrokerError) -> None:
         """Between two tries: until the broker answers at all, at most LOOK_EVERY seconds."""
@@ -166,6 +189,10 @@ class Exchanger:
         """Open each delivery and give it to its executor."""
         plain: list[Run] = []
         asynchronous: list[Run] = []
+        if self._draining:  # this answer was under way when the drain began: nothing of it has started
+            keep = self.app.settings.finished_age
+            self._ended.extend((None, Requeue(delivery, None, False, keep)) for delivery in reply.deliveries)
+            return len(reply.deliveries)
         for delivery in reply.deliveries:
             opened = self.runner.open(delivery)
             if not isinstance(opened, Run):

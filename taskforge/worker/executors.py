@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import threading
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, suppress
 from contextvars import copy_context
@@ -14,6 +17,8 @@ from typing import TypeVar
 from taskforge.outcome import Outcome
 from taskforge.run import Run
 from taskforge.worker.runner import Runner
+
+logger = logging.getLogger("taskforge.worker")
 
 T = TypeVar("T")
 #: What an executor says when a run has ended.
@@ -42,15 +47,20 @@ class ThreadExecutor:
 
     def stop(self, timeout: float) -> None:
         """Let the threads end; they finish what they run."""
+        deadline = time.monotonic() + timeout
         for _ in self._threads:
             self._runs.put(None)
         for thread in self._threads:
-            thread.join(timeout)
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _work(self) -> None:
+        home = os.getpid()
         while (run := self._runs.get()) is not None:
             # In a context of its own, so that no run sees what another one left in a ContextVar.
-            self._done(run, copy_context().run(self._runner.call, run, self._enter_async))
+            outcome = copy_context().run(self._runner.call, run, self._enter_async)
+            if os.getpid() != home:
+                os._exit(0)  # a child that the task forked, and that came back from it: the run is its parent's
+            self._done(run, outcome)
 
     def _enter_async(self, stack: ExitStack, manager: AbstractAsyncContextManager[object]) -> None:
         """Enter an async wrapper around a plain function: on the loop, while this thread waits."""
@@ -64,6 +74,7 @@ class LoopExecutor:
     def __init__(self, runner: Runner, done: Done) -> None:
         self._runner, self._done = runner, done
         self._loop: asyncio.AbstractEventLoop
+        self._finishing = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._serve, name="taskforge-loop", daemon=True)
 
@@ -91,10 +102,15 @@ class LoopExecutor:
         for run in runs:
             task = self._loop.create_task(self._work(run), name=f"{run.task} {run.id}")
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(partial(self._finished, run))
             run.on_stop = partial(self._cancel, task)
             if run.should_stop:
                 task.cancel()
+
+    def _finished(self, run: Run, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not run.ended:  # it was cancelled before its first step, and so never got to say how it ended
+            self._done(run, self._runner.stopped(run))
 
     def _cancel(self, task: asyncio.Task[None]) -> None:
         with suppress(RuntimeError):  # the loop is closed: there is nothing left to cancel
@@ -104,6 +120,7 @@ class LoopExecutor:
         self._done(run, await self._runner.acall(run))
 
     def _finish(self) -> None:
+        self._finishing = True
         for task in self._tasks:
             task.cancel()
         self._loop.stop()
@@ -111,7 +128,11 @@ class LoopExecutor:
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
         try:
-            self._loop.run_forever()
+            while not self._finishing:
+                try:
+                    self._loop.run_forever()
+                except BaseException:  # SystemExit of some task: its own run is told, and the others go on
+                    logger.exception("loop_interrupted")
             pending = asyncio.all_tasks(self._loop)
             for task in pending:
                 task.cancel()

@@ -53,9 +53,12 @@ class Keeper:
         self._out_of_reach = False
 
     def run(self) -> None:
-        """Until stopped."""
+        """Until stopped. A round that fails is logged, and does not keep the next one from extending the leases."""
         while not self._stop.wait(min(PACE, self.beat / 2)):
-            self.tick(time.monotonic())
+            try:
+                self.tick(time.monotonic())
+            except Exception:
+                logger.exception("keeper_stumbled")
 
     def stop(self) -> None:
         """End the loop."""

@@ -70,7 +70,7 @@ class Runner:
             return self._bury(delivery, "crashed", None, counts=False)
         try:
             return self._open(delivery)
-        except Exception as error:  # a stranger's code runs in there: annotations, dataclasses, models
+        except BaseException as error:  # a stranger's code runs in there: annotations, dataclasses, models
             return self._bury(delivery, "undecodable", error, counts=False)
 
     def _open(self, delivery: Delivery) -> Run | Settlement:
@@ -167,6 +167,10 @@ class Runner:
             case StopCause.SHUTDOWN | StopCause.LOST:
                 return HandedBack()
 
+    def stopped(self, run: Run) -> Outcome:
+        """The outcome of a run that was asked to stop before its first step."""
+        return self._outcome(run, CancelledError())
+
     def timed_out(self, run: Run) -> RunTimeout:
         """The error of a run that took too long."""
         limit = run.options.timeout.total_seconds() if run.options.timeout else 0.0
@@ -178,7 +182,7 @@ class Runner:
         """What becomes of the job. Never raises: a run that has ended must be settled."""
         try:
             return self._judge(run, outcome)
-        except Exception as error:
+        except BaseException as error:
             logger.exception("outcome_not_judged", extra={"job": run.id, "task": run.task})
             return self._bury(run.delivery, "error", error, took=_took(run))
 
@@ -216,7 +220,7 @@ class Runner:
         rule, age = run.options.retry, _age(run.delivery)
         try:
             delay = rule.next_delay(run.attempt, lineage(error), error, age, self._own_backoff(run))
-        except Exception:
+        except BaseException:  # SystemExit, too: a backoff may be any code
             logger.exception("backoff_failed", extra={"job": run.id, "task": run.task})
             delay = rule.next_delay(run.attempt, lineage(error), error, age)
         if delay is None:

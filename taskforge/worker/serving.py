@@ -14,31 +14,40 @@ from taskforge.worker.worker import Worker
 
 logger = logging.getLogger("taskforge.worker")
 
+#: A signal that another thread has taken is acted upon when the main thread next wakes (seconds).
+LOOK_AT_SIGNALS = 0.5
 
-def serve(worker: Worker) -> int:
+
+def serve(worker: Worker, parent_pipe: int | None = None) -> int:
     """Run until SIGTERM or SIGINT, the end of a burst, or a failure; the exit code.
 
     One signal drains, a second one hands back at once. 0: everything ended in order. 1: runs had to be abandoned and
-    were handed back, or ended as timed out; the process then ends without another word, for their threads cannot be
-    ended. Raises BrokerError when that is what made the worker fail.
+    were handed back, or ended as timed out; the process ends at once then, for their threads cannot be ended.
+    Raises BrokerError when that is what made the worker fail.
+
+    Under a parent the parent speaks through the pipe, a byte for each of its signals, and closes it by dying. A signal
+    sent to the whole group then only drains: who sent it wants the parent's own grace, not haste.
     """
 
-    def asked(signum: int, _frame: FrameType | None) -> None:
-        if worker.ending.is_set():
+    def asked(_signum: int = 0, _frame: FrameType | None = None) -> None:
+        if worker.ending.is_set() and parent_pipe is None:
             worker.hurry.set()
         worker.ending.set()
 
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, asked)
+    if parent_pipe is not None:
+        threading.Thread(target=_obey, args=(worker, parent_pipe), name="taskforge-parent", daemon=True).start()
     worker.start()
-    worker.wait()
+    while not worker.wait(LOOK_AT_SIGNALS):
+        continue
     left = worker.stop(kill=True)
-    failure = worker.exchanger.failure
     if left:
         logger.warning("runs_abandoned", extra={"jobs": " ".join(run.id for run in left)})
         logging.shutdown()
         sys.stdout.flush()
         os._exit(1)
+    failure = worker.exchanger.failure
     if isinstance(failure, BrokerError):
         raise failure
     if failure is not None:
@@ -46,15 +55,15 @@ def serve(worker: Worker) -> int:
     return 1 if worker.overstaying else 0  # it ended for a late run's sake, and is to be started again
 
 
-def end_with_parent(pipe: int) -> None:
-    """End this process in order when the other end of the pipe is closed: its parent is gone."""
-
-    def watch() -> None:
-        while os.read(pipe, 1):
-            pass
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, name="taskforge-parent", daemon=True).start()
+def _obey(worker: Worker, pipe: int) -> None:
+    """Drain at the parent's first byte, or at its death; hand back at once at its second byte."""
+    heard = 0
+    while data := os.read(pipe, 16):
+        heard += len(data)
+        if heard > 1:
+            worker.hurry.set()
+        worker.ending.set()
+    worker.ending.set()
 
 
 def cores() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from taskforge.brokers.protocol import Demand
@@ -15,16 +16,25 @@ THREADS, LOOP = 0, 1
 class Slots:
     """Counts the runs of each pool. Changed by the exchanger's thread alone; read by any."""
 
-    def __init__(self, sizes: tuple[int, int], queues: Sequence[str], kinds: Callable[[str], Iterable[bool]]) -> None:
-        self.sizes = sizes
+    def __init__(
+        self,
+        sizes: tuple[int, int],
+        queues: Sequence[str],
+        kinds: Callable[[str], Iterable[bool]],
+        in_order: bool = True,
+    ) -> None:
+        self.sizes, self._in_order = sizes, in_order
+        self._turns = deque(queues)
         self._free = list(sizes)
         self._queues = {queue: _pools(kinds(queue)) for queue in queues}
         self._lock = threading.Lock()
         self._runs: set[Run] = set()
 
     def demand(self) -> Demand:
-        """What may be claimed: into free slots only."""
-        return Demand(tuple(self._free), tuple(self._queues.items()))
+        """What may be claimed: into free slots only. Each time another queue comes first, unless they have an order."""
+        if not self._in_order:
+            self._turns.rotate(-1)
+        return Demand(tuple(self._free), tuple((queue, self._queues[queue]) for queue in self._turns))
 
     def take(self, run: Run) -> bool:
         """Give the run a slot; False when its pool has none left.

@@ -38,7 +38,8 @@ LOOPS_END = LAST_EXCHANGE + 10.0
 class Worker:
     """Runs jobs in this process: `with app.worker(threads=8): …`, or `async with`.
 
-    `queues` are served in this order, by default all that the app knows. `threads` and `slots` default to the settings.
+    `queues` are served strictly in this order; by default all that the app knows, taking turns. `threads` and
+    `slots` default to the settings.
     With `burst` it ends by itself when no job of its queues is ready and none is running here; delayed jobs are left.
     Leaving the `with` claims nothing more, gives running jobs `grace` to finish, asks the others to stop, and waits
     for those that do not: a thread cannot be ended safely, and its lease is kept as long.
@@ -55,12 +56,12 @@ class Worker:
     ) -> None:
         app.load()
         self.app, self.settings, self.burst = app, app.settings, burst
-        self.queues = [
-            checked_queue_name(name) for name in dict.fromkeys(listed("queues", queues))
-        ] or app.queue_names()
+        asked = [checked_queue_name(name) for name in dict.fromkeys(listed("queues", queues))]
+        self.queues = asked or app.queue_names()
         sizes = (_positive("threads", threads, self.settings.threads), _positive("slots", slots, self.settings.slots))
         runner = Runner(app)
-        self.slots = Slots(sizes, self.queues, self._kinds)
+        # Queues that somebody wrote in an order are served in it; the others take turns, so that none starves.
+        self.slots = Slots(sizes, self.queues, self._kinds, in_order=bool(asked))
         self.exchanger = Exchanger(app, app.broker, runner, self.slots, self.queues, burst)
         self.loop = LoopExecutor(runner, self.exchanger.done)
         self.threads = ThreadExecutor(sizes[0], runner, self.loop, self.exchanger.done)
@@ -119,8 +120,8 @@ class Worker:
     def stop(self, *, kill: bool = False) -> list[Run]:
         """Drain, hand back, let go; the runs that would not end.
 
-        With `kill` those are settled as well, which is only right if the process ends at once; else they are waited
-        for.
+        With `kill` those are settled as well, as the very last thing: the process must end at once. Else they are
+        waited for.
         """
         self.ending.set()
         self.exchanger.drain()
@@ -131,9 +132,10 @@ class Worker:
             run.request_stop(StopCause.SHUTDOWN)
         self._wait_for_runs(max(HURRIED_GRACE, self.settings.stop_grace.total_seconds()), hurried=HURRIED_GRACE)
         left = self._running() + [run for run in self.overstaying if not run.ended]
-        if kill:
-            self._settle_for(left)
-        else:
+        if left and kill:
+            self._abandon(left)
+            return left
+        if not kill:
             self._wait_for_threads()
         self._let_go()
         return left
@@ -146,6 +148,8 @@ class Worker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+        if error is None and self.exchanger.failure is not None:
+            raise self.exchanger.failure
 
     async def __aenter__(self) -> Worker:
         await asyncio.to_thread(self.start)
@@ -154,7 +158,7 @@ class Worker:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await asyncio.to_thread(self.stop)
+        await asyncio.to_thread(self.__exit__, kind, error, trace)
 
     # The steps behind.
 
@@ -200,11 +204,15 @@ class Worker:
         while any(not run.ended for run in self.slots.runs()) and self.exchanger.failure is None:
             self.exchanger.empty.wait(0.1)
 
-    def _settle_for(self, left: Sequence[Run]) -> None:
-        """End the jobs of runs that are about to be ended with the process."""
+    def _abandon(self, left: Sequence[Run]) -> None:
+        """End the jobs of runs that are about to end with the process. Nothing may come after: they still run."""
+        self._wrapped.close()
+        emit(self.app.signals.worker_stopped, self.app, worker=self)
         for run in left:
             outcome = Failed(self.runner.timed_out(run), "timeout") if run in self.overstaying else HandedBack()
             self.exchanger.done(run, outcome)
+        self.exchanger.stop()
+        self._loops[0].join(LOOPS_END)
 
     def _let_go(self) -> None:
         self.exchanger.stop()

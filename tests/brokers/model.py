@@ -84,6 +84,9 @@ class Model:
         if (kept := self._kept(names, stamp)) is not None:
             return self._claimed_again(kept)  # type: ignore[arg-type]
         refused = {index for index, settlement in enumerate(settlements) if not self._settle(settlement)}
+        for index, settlement in enumerate(settlements):
+            for child in settlement.then if isinstance(settlement, Ack) and index not in refused else ():
+                self._accept(child)
         for name in names:
             self._let_time_pass(name)
         answer = Exchange(self._claim(demand, stamp), frozenset(refused))
@@ -181,8 +184,6 @@ class Model:
             case Ack():
                 kept = settlement.keep if settlement.result is None else settlement.keep_result
                 self._end(job, JobState.SUCCEEDED, None, kept, result=settlement.result)
-                for child in settlement.then:
-                    self._accept(child)
             case Bury():
                 self._end(job, JobState.DEAD, settlement.reason, settlement.keep)
             case Cancel():

@@ -69,7 +69,7 @@ def test_a_claim_takes_the_best_jobs_under_one_number(bench: Bench) -> None:
     answer = bench.exchange(2)
 
     assert answer == [
-        *([], [], 0, LEASE, 1, [b"urgent", b"a"]),
+        *([], [], 0, LEASE, NOW, [b"urgent", b"a"]),
         [b"%d" % place(3, 9), b"%d" % place(1)],
         [body(b"urgent"), body(b"a")],
         [],
@@ -78,7 +78,7 @@ def test_a_claim_takes_the_best_jobs_under_one_number(bench: Bench) -> None:
         "jobs": {b"a": body(b"a"), b"b": body(b"b"), b"urgent": body(b"urgent")},
         "ready": {b"b": place(2)},
         "running": {b"urgent": NOW + LEASE, b"a": NOW + LEASE},
-        "facts": {b"urgent": entry(1, 3, priority=9), b"a": entry(1, 1)},
+        "facts": {b"urgent": entry(NOW, 3, priority=9), b"a": entry(NOW, 1)},
         "bell": [b"1"],
     }
 

@@ -16,17 +16,18 @@ from taskforge.worker import supervisor
 from taskforge.worker.supervisor import Supervisor
 from tests.servers import wait_until
 
-#: Writes one line when it is ready, then does what its argument says.
+#: Writes one line when it is ready, then does what its argument says; ends when its parent does.
 CHILD = """
 import os, signal, sys
 book, then = sys.argv[1:3]
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(0) if then == "obey" else None)
+signal.signal(signal.SIGTERM, lambda *_: None)
 with open(book, "a") as file:
     file.write(f"{os.getpid()} {os.getsid(0) == os.getpid()}\\n")
 if then.isdigit():
     sys.exit(int(then))
-while True:
-    signal.pause()
+while os.read(int(sys.argv[-1]), 1):
+    if then == "obey":
+        sys.exit(0)
 """
 
 

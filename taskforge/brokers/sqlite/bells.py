@@ -61,6 +61,10 @@ class Bells(Protocol):
         """Tell an ear that jobs ended; False when nobody listens there any more."""
         ...
 
+    def sweep(self) -> None:
+        """Remove what ears of processes left that died."""
+        ...
+
     def ear(self) -> Ear:
         """A new ear. Raises OSError where there can be none."""
         ...
@@ -113,6 +117,9 @@ class MemoryBells:
             ear.told.extend(ids)
             self._changed.notify_all()
             return True
+
+    def sweep(self) -> None:
+        """Nothing is left of a process that died."""
 
     def ear(self) -> Ear:
         ear = MemoryEar(self._changed, self._ears)

@@ -131,8 +131,9 @@ class SqliteBroker:
             return any(queue is not None and queue_rows.waiting(db, queue) for queue in found)
 
     def tend(self) -> None:
-        """Write the log into the file, off the hot path: a worker's keeper calls it. Never waits for readers."""
+        """Write the log into the file, off the hot path, and remove the ears of the dead. Never waits for readers."""
         self._connections.checkpoint()
+        self._bells.sweep()
 
     def close(self) -> None:
         self._bells.close()

@@ -36,7 +36,7 @@ def claim(call: Call, queue: Queue, want: int, room: int, worker: str, *, first:
     best.close()
     if not taken:
         return []
-    queue.number += 1
+    queue.number = max(queue.number + 1, call.now)  # not only counted: a file that lost its last commits goes on higher
     seqs = json.dumps([row[0] for row in taken])
     call.db.execute(_CLAIM, (queue.number, call.now + call.lease, call.now, worker, seqs))
     return _deliveries(queue, queue.number, taken)

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,6 +64,7 @@ class Connections:
         self._watching: Opened | None = None
         self._path = str(path)
         self._begin()
+        _all.add(self)
 
     def _begin(self) -> None:
         self._pid = os.getpid()
@@ -72,6 +74,7 @@ class Connections:
         self._writing = threading.Lock()
         self._opening = threading.Lock()
         self._looking = threading.Lock()
+        self._checkpointing = threading.Lock()
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
@@ -96,13 +99,14 @@ class Connections:
     def checkpoint(self) -> None:
         """Move what the write-ahead log holds into the file, as far as no reader is in the way."""
         self.settle_in()
-        db = self._take()
-        try:
-            db.execute("pragma wal_checkpoint(passive)")
-        except sqlite3.Error as error:
-            self._discard(db)
-            raise self._explained(error) from error
-        self._give_back(db)
+        with self._checkpointing:
+            db = self._take()
+            try:
+                db.execute("pragma wal_checkpoint(passive)")
+            except sqlite3.Error as error:
+                self._discard(db)
+                raise self._explained(error) from error
+            self._give_back(db)
 
     def changes(self) -> tuple[tuple[int, int], int]:
         """A value that differs after any commit of one of the lent connections, or of another process."""
@@ -240,6 +244,24 @@ class Connections:
             return error
         kind, matter = meaning
         return kind(f"{self.name} {matter} ({error})")
+
+
+def _before_fork() -> None:
+    """Let no fork happen inside a write: the child would inherit its locks in SQLite's memory, held for ever."""
+    _held.extend(lock for each in sorted(_all, key=id) for lock in (each._writing, each._checkpointing))
+    for lock in _held:
+        lock.acquire()
+
+
+def _after_fork() -> None:
+    while _held:
+        _held.pop().release()
+
+
+#: The pools of this process, and what a fork under way holds of them.
+_all: weakref.WeakSet[Connections] = weakref.WeakSet()
+_held: list[threading.Lock] = []
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
 
 
 def _identity(path: str) -> tuple[int, int] | None:

@@ -19,12 +19,14 @@ from hashlib import blake2b
 from pathlib import Path
 
 from taskforge.brokers.sqlite.bells import Ear
-from taskforge.brokers.sqlite.polling import POLLS, Polling, take
+from taskforge.brokers.sqlite.polling import POLLS, Polling, readable, take
 
 log = logging.getLogger(__name__)
 
 #: A write of at most this many bytes to a FIFO is not torn (PIPE_BUF on Linux).
 _WHOLE = 4096
+#: An ear younger than this (seconds) is left alone by the sweep.
+_YOUNG = 60.0
 
 
 class FifoBells:
@@ -94,6 +96,11 @@ class FifoBells:
         with suppress(OSError):
             os.unlink(self._path(queue))
         self._paths.pop(queue, None)
+
+    def sweep(self) -> None:
+        with suppress(OSError):
+            for path in self._folder.glob("w*"):
+                _remove_if_deaf(path)
 
     def tell(self, channel: str, ids: Sequence[str]) -> bool:
         if channel.startswith(POLLS):
@@ -189,7 +196,7 @@ class FifoEar:
         """Nothing to do: we are told."""
 
     def listen(self, timeout: float) -> list[str]:
-        if self._closed or not select.select([self._fd], [], [], max(0.0, timeout))[0] or self._closed:
+        if self._closed or not readable(self._fd, timeout) or self._closed:
             return []
         with suppress(BlockingIOError):
             self._rest += os.read(self._fd, 1 << 16)
@@ -208,6 +215,18 @@ class FifoEar:
     def __del__(self) -> None:
         with suppress(AttributeError, OSError):  # it may not have come to open a file
             os.close(self._fd)
+
+
+def _remove_if_deaf(path: Path) -> None:
+    """Remove the FIFO of an ear whose process died without a word."""
+    with suppress(OSError):
+        if time.time() - path.stat().st_mtime < _YOUNG:
+            return  # it may have been made, and not yet opened
+        try:
+            os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                path.unlink()
 
 
 def _open_fifo(path: str) -> int:

@@ -26,7 +26,7 @@ class Polling:
         """As Bells.wait; `woken` is the file that `wake` writes to, `until` a monotonic time."""
         while True:
             left = max(0.0, until - time.monotonic())
-            if select.select([woken], [], [], min(POLL_EVERY, left))[0] and take(woken, 4096):
+            if readable(woken, min(POLL_EVERY, left)) and take(woken, 4096):
                 return False
             before, self._last = self._last, self._changes()
             if self._last != before or not left:
@@ -66,6 +66,13 @@ class PollingEar:
 
     def close(self) -> None:
         self._closed.set()
+
+
+def readable(fd: int, timeout: float) -> bool:
+    """Whether there is something to read within `timeout` seconds. By poll: select stops at descriptor 1,023."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(max(0.0, timeout) * 1000))
 
 
 def take(fd: int, most: int = 1) -> bool:

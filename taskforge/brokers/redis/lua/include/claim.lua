@@ -15,7 +15,7 @@ local function claim(q, want, room, lease, sender)
     for i = #ids, n + 1, -1 do ids[i], places[i] = nil, nil end
     if n == 0 then ring(q); return ids, places, bodies, {}, 0, true end
   end
-  q.number = q.number + 1
+  q.number = math.max(q.number + 1, q.now)              -- above what a server has forgotten that lost its last second
   local front = 'h' .. struct.pack('>I6I6', q.number, q.now)
   local back = string.char(#sender) .. sender
   local first, deadline = front .. '\0\0\0\0' .. back, string.format('%.0f', q.now + lease)
