@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import pytest
 
 from taskforge import JobState, Taskforge
-from taskforge.brokers.protocol import Broker, Demand, Exchange
+from taskforge.brokers.protocol import Broker, Demand, Exchange, Extension
 from taskforge.brokers.stamp import Stamp
+from taskforge.job import Delivery
 from taskforge.outcome import Succeeded
 from taskforge.run import Run
 from taskforge.settlement import Settlement
@@ -25,6 +26,11 @@ class Recording(FlakyBroker):
         super().__init__(broker)
         self.asked: list[tuple[Demand, int, Stamp]] = []
         self.waits: list[float] = []
+        self.extended: list[Delivery] = []
+
+    def extend(self, deliveries: Sequence[Delivery]) -> Extension:
+        self.extended += deliveries
+        return super().extend(deliveries)
 
     def exchange(self, demand: Demand, settlements: Sequence[Settlement], stamp: Stamp) -> Exchange:
         self.asked.append((demand, len(settlements), stamp))
