@@ -66,7 +66,7 @@ BAD_OPTIONS: list[tuple[dict[str, object], str]] = [
     ({"timeout": 0}, r"timeout must be more than 0 seconds; None means no limit"),
     ({"timeout": -1}, r"timeout must be from 0 seconds"),
     ({"retry": 3}, r"retry must be a Retry"),
-    ({"retry": Retry(backoff=lambda attempt, error: 1.0)}, r"callable backoff belongs to the task's declaration"),
+    ({"retry": Retry(backoff=lambda attempt, error: 1.0)}, r"callable backoff belongs to a task's declaration"),
     ({"keep": Keep(count=5)}, r"counts belong to queues"),
     ({"keep": -1}, r"keep must be from 0 seconds"),
     ({"keep": Keep(age=-1)}, r"keep must be from 0 seconds"),
