@@ -18,9 +18,7 @@ def _queues(_ctx: click.Context, _param: click.Parameter, value: str | None) -> 
 
 
 @our_command("Run jobs until told to stop: once to finish what runs, twice to hand it back at once.")
-@click.option(
-    "-Q", "--queues", callback=_queues, metavar="A,B", help="Queues, in strict order [the app's, in turn]."
-)
+@click.option("-Q", "--queues", callback=_queues, metavar="A,B", help="Queues, in strict order [the app's, in turn].")
 @click.option("-c", "--threads", type=click.IntRange(1), help="Threads per process, for plain functions [8].")
 @click.option("--slots", type=click.IntRange(1), help="Slots per process for async def tasks [100].")
 @click.option("--processes", type=click.IntRange(1), help="Processes [one per core].")
