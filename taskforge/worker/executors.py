@@ -71,8 +71,8 @@ class ThreadExecutor:
 class LoopExecutor:
     """One event loop in a thread of its own; a task per run."""
 
-    def __init__(self, runner: Runner, done: Done) -> None:
-        self._runner, self._done = runner, done
+    def __init__(self, runner: Runner, done: Done, failed: Callable[[Exception], None]) -> None:
+        self._runner, self._done, self._failed = runner, done, failed
         self._loop: asyncio.AbstractEventLoop
         self._finishing = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -94,7 +94,7 @@ class LoopExecutor:
 
     def stop(self, timeout: float) -> None:
         """Cancel what still runs and end the loop."""
-        with suppress(RuntimeError):  # it is closed already
+        with suppress(RuntimeError, OSError):  # it is closed already, or broken
             self._loop.call_soon_threadsafe(self._finish)
         self._thread.join(timeout)
 
@@ -113,7 +113,7 @@ class LoopExecutor:
             self._done(run, self._runner.stopped(run))
 
     def _cancel(self, task: asyncio.Task[None]) -> None:
-        with suppress(RuntimeError):  # the loop is closed: there is nothing left to cancel
+        with suppress(RuntimeError, OSError):  # the loop is closed, or broken: there is nothing left to cancel
             self._loop.call_soon_threadsafe(task.cancel)
 
     async def _work(self, run: Run) -> None:
@@ -131,12 +131,15 @@ class LoopExecutor:
             while not self._finishing:
                 try:
                     self._loop.run_forever()
-                except BaseException:  # SystemExit of some task: its own run is told, and the others go on
+                except (SystemExit, KeyboardInterrupt):  # of some task: its own run is told, and the others go on
                     logger.exception("loop_interrupted")
             pending = asyncio.all_tasks(self._loop)
             for task in pending:
                 task.cancel()
             self._loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        except Exception as error:  # its own descriptors are gone, perhaps: no run on it can go on
+            self._failed(error)
         finally:
-            self._loop.close()
+            with suppress(OSError):
+                self._loop.close()

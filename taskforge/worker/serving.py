@@ -58,12 +58,14 @@ def serve(worker: Worker, parent_pipe: int | None = None) -> int:
 def _obey(worker: Worker, pipe: int) -> None:
     """Drain at the parent's first byte, or at its death; hand back at once at its second byte."""
     heard = 0
-    while data := os.read(pipe, 16):
-        heard += len(data)
-        if heard > 1:
-            worker.hurry.set()
+    try:
+        while data := os.read(pipe, 16):
+            heard += len(data)
+            if heard > 1:
+                worker.hurry.set()
+            worker.ending.set()
+    finally:  # a pipe that cannot be read any more is as good as a parent that is gone
         worker.ending.set()
-    worker.ending.set()
 
 
 def cores() -> int:

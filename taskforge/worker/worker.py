@@ -63,7 +63,7 @@ class Worker:
         # Queues that somebody wrote in an order are served in it; the others take turns, so that none starves.
         self.slots = Slots(sizes, self.queues, self._kinds, in_order=bool(asked))
         self.exchanger = Exchanger(app, app.broker, runner, self.slots, self.queues, burst)
-        self.loop = LoopExecutor(runner, self.exchanger.done)
+        self.loop = LoopExecutor(runner, self.exchanger.done, self._loop_failed)
         self.threads = ThreadExecutor(sizes[0], runner, self.loop, self.exchanger.done)
         self.exchanger.threads, self.exchanger.loop = self.threads, self.loop
         self.keeper = Keeper(app.broker, app.codec, self.settings, self.slots, self.queues, self._overstayed)
@@ -177,6 +177,12 @@ class Worker:
 
     def _exchange(self) -> None:
         self.exchanger.run()
+        self.ending.set()
+
+    def _loop_failed(self, error: Exception) -> None:
+        """The event loop is broken, and the runs on it with it: this process can only end."""
+        logger.critical("loop_failed", exc_info=error)
+        self.exchanger.failure = self.exchanger.failure or error
         self.ending.set()
 
     def _overstayed(self, run: Run) -> None:
