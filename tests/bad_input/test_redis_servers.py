@@ -305,8 +305,10 @@ def test_a_user_who_may_not_ask_for_info_or_config_is_served_and_the_log_says_wh
     engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
     with serve(engine) as server, server.client() as client:
-        client.execute_command("ACL", "SETUSER", "clerk", "on", ">pw", "~tf:*", "&*", "+@all", "-info", "-config")
-        url = f"unix://clerk:pw@{server.socket}"
+        client.execute_command(
+            "ACL", "SETUSER", "clerk", "on", ">s3cret-word", "~tf:*", "&*", "+@all", "-info", "-config"
+        )
+        url = f"unix://clerk:s3cret-word@{server.socket}"
 
         with an_app(url) as app:
             app.task(name="shop.add")(_add)
@@ -316,7 +318,7 @@ def test_a_user_who_may_not_ask_for_info_or_config_is_served_and_the_log_says_wh
 
     assert "does not answer INFO" in caplog.text
     assert "maxmemory-policy noeviction" in caplog.text
-    assert "pw" not in caplog.text
+    assert "s3cret-word" not in caplog.text
 
 
 def test_a_server_whose_info_and_config_are_renamed_away_serves(
@@ -353,10 +355,10 @@ def test_a_wrong_password_is_refused_with_what_to_check(engine: Engine) -> None:
 
 def test_a_user_without_a_right_that_is_needed_is_refused_naming_the_acl(engine: Engine) -> None:
     with serve(engine) as server, server.client() as client:
-        client.execute_command("ACL", "SETUSER", "clerk", "on", ">pw", "~other:*", "&*", "+@all")
+        client.execute_command("ACL", "SETUSER", "clerk", "on", ">s3cret-word", "~other:*", "&*", "+@all")
 
         with (
-            an_app(f"unix://clerk:pw@{server.socket}") as app,
+            an_app(f"unix://clerk:s3cret-word@{server.socket}") as app,
             pytest.raises(BrokerRefused, match=r"nothing happened.*rights of its user \(ACL\)"),
         ):
             app.enqueue("shop.add", 1)
