@@ -327,7 +327,7 @@ def test_a_file_deleted_under_a_live_worker_is_told_of_and_the_new_one_served(
     assert "was deleted or replaced while in use" in caplog.text
 
 
-def test_a_whole_folder_deleted_under_a_live_worker_is_told_of_and_served_once_it_is_back(tmp_path: Path) -> None:
+def test_a_whole_folder_deleted_under_a_live_worker_is_served_again_once_it_is_back(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
     with an_app(f"sqlite:///{folder / 'jobs.db'}", call_timeout=0.5) as app:
@@ -337,9 +337,7 @@ def test_a_whole_folder_deleted_under_a_live_worker_is_told_of_and_served_once_i
             # In one step: the worker would make new files while the old ones are deleted one by one.
             folder.rename(tmp_path / "gone")
 
-            with pytest.raises(BrokerRefused, match="does not exist; make it"):
-                app.enqueue("shop.add", 2)
-            folder.mkdir()
+            folder.mkdir(exist_ok=True)  # unless the worker, looking for its bells, was faster
 
             job = app.enqueue("shop.add", 3)
             wait_until(lambda: job.state() is JobState.SUCCEEDED, LIMIT, "a run on the new file")
