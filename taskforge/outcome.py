@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
 from taskforge.retry import MAX_DELAY, Seconds, seconds
 
@@ -50,8 +51,7 @@ class Cancelled(Exception):
     """A run ended because it was asked to stop."""
 
 
-@dataclass(frozen=True, slots=True)
-class Succeeded:
+class Succeeded(NamedTuple):
     """The function returned."""
 
     value: object

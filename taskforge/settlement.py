@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
 from taskforge.job import Delivery, NewJob
 
 
-@dataclass(frozen=True, slots=True)
-class Ack:
+class Ack(NamedTuple):
     """The job succeeded.
 
     With a `result` the record is kept for `keep_result`, without one for `keep`. `then` are the jobs the run asked to

@@ -19,8 +19,8 @@ Every broker keeps these, and `taskforge.testing.conformance` holds it to them:
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
@@ -81,18 +81,24 @@ class BrokerSettings:
 class Demand:
     """What a worker may claim now.
 
-    `free` are the free slots of each of its pools. `queues` are served in this order, each with the indexes of the
-    pools that its jobs may need: a claim from a queue takes a place in all of them, for it is not known yet which
-    one it will use.
+    `free` are the free slots of each of its pools; below zero when more is claimed than the pool has slots. `queues`
+    are served in this order, each with the indexes of the pools that its jobs may need: a claim from a queue takes a
+    place in all of them, for it is not known yet which one it will use.
+
+    `ahead` says, for queues whose jobs have proved quick, how many jobs may be claimed beyond the free slots. A job
+    claimed ahead has hardly begun: if its lease runs out before it was ever extended, no crash is counted. Such a job,
+    and any that has crashed, is from then on claimed into free slots only; a claim ahead ends before it.
     """
 
     free: tuple[int, ...] = ()
     queues: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    ahead: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def nothing(self) -> bool:
         """True when no queue could be given a job."""
-        return not any(pools and min(self.free[p] for p in pools) > 0 for _, pools in self.queues)
+        free, ahead = self.free, self.ahead
+        return not any(pools and min([free[p] for p in pools]) + ahead.get(queue, 0) > 0 for queue, pools in self.queues)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 from msgpack import Packer
 
@@ -23,15 +24,15 @@ VERSION = 1
 
 _NO_TYPES = Types.none()
 _TEXT = frozenset({str})
+_NO_OPTIONS: Mapping[str, object] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """What a job's body holds: the task, its arguments (packed), and the options that differ from the defaults."""
 
     task: str
     arguments: bytes
-    options: Mapping[str, object] = field(default_factory=dict)
+    options: Mapping[str, object] = _NO_OPTIONS
 
 
 class Codec:

@@ -44,7 +44,7 @@ Way = Callable[[Delivery], Settlement]
 @st.composite
 def new_jobs(draw: st.DrawFn) -> NewJob:
     job = NewJob(draw(ids), draw(queues), draw(st.binary(max_size=3)), draw(priorities), delay=draw(delays))
-    return replace(job, expires=draw(st.sampled_from([None, 45 * SECOND])))
+    return job._replace(expires=draw(st.sampled_from([None, 45 * SECOND])))
 
 
 @st.composite
@@ -284,7 +284,7 @@ def _answer(do: Callable[[Side], object], side: Side) -> object:
 
 def _visible(answer: Exchange) -> object:
     """An exchange's answer without the numbers of its deliveries, and without what depends on how bounds are set."""
-    return [replace(delivery, number=0) for delivery in answer.deliveries], answer.refused, set(answer.lost)
+    return [delivery._replace(number=0) for delivery in answer.deliveries], answer.refused, set(answer.lost)
 
 
 def _settle_ties(state: State) -> State:

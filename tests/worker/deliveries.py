@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from taskforge import Call, Taskforge
@@ -29,4 +28,4 @@ def run_of(app: Taskforge, call: Call[..., object], *args: object, attempts: int
 
 
 def with_body(given: Delivery, body: bytes) -> Delivery:
-    return replace(given, body=body)
+    return given._replace(body=body)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -215,4 +215,4 @@ def cancel(delivery: Delivery, *, reason: str = "discarded", keep: timedelta = H
 
 def stale(delivery: Delivery) -> Delivery:
     """The same job under a number that no longer holds it."""
-    return replace(delivery, number=delivery.number - 1)
+    return delivery._replace(number=delivery.number - 1)
