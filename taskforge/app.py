@@ -17,6 +17,7 @@ from taskforge.brokers import open_broker
 from taskforge.brokers.protocol import Broker, BrokerSettings, Inspector
 from taskforge.checks import check_job_id, checked_queue_name
 from taskforge.client import Client, refuse_in_loop
+from taskforge.clock import Clock, SystemClock
 from taskforge.codec import Codec, Types
 from taskforge.current import newest, set_newest
 from taskforge.desk import SubmissionDesk
@@ -68,6 +69,8 @@ class Taskforge:
         self.desk = SubmissionDesk(self)
         self._client: Client | None = None
         self._opening = threading.Lock()
+        #: What tells the time here. Brokers go by their own clock, unless a test puts another one in here.
+        self.clock: Clock = SystemClock()
         #: Whether a worker of this app runs in this process.
         self.working = False
         self._set(Settings(), given, {})
@@ -322,6 +325,7 @@ class Taskforge:
             timeout=min(settings.call_timeout, timedelta(seconds=5)),
             retention=lambda queue: self.queues.retention(queue, self.settings, self._defaults),
             keep_expired=settings.finished_age,
+            clock=None if isinstance(self.clock, SystemClock) else self.clock,
         )
 
 

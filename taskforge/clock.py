@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from datetime import UTC, datetime
 from typing import Protocol
@@ -18,6 +19,10 @@ class Clock(Protocol):
         """Seconds since some fixed point; never goes back."""
         ...
 
+    def wait(self, event: threading.Event, timeout: float) -> bool:
+        """Wait until the event is set, at most `timeout` seconds; whether it is."""
+        ...
+
 
 class SystemClock:
     """The machine's own clock."""
@@ -27,3 +32,6 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+    def wait(self, event: threading.Event, timeout: float) -> bool:
+        return event.wait(timeout)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import ParamSpec, Protocol, TypeVar
 
 from taskforge.brokers.protocol import BATCH, BATCH_BYTES
+from taskforge.clock import Clock
 from taskforge.errors import AppError, StopRequested
 from taskforge.handle import JobHandle
 from taskforge.job import Delivery, NewJob
@@ -31,7 +31,9 @@ class StopCause(StrEnum):
 
 
 class JobMaker(Protocol):
-    """The app, as far as a run needs it: makes jobs without sending them."""
+    """The app, as far as a run needs it: tells the time, and makes jobs without sending them."""
+
+    clock: Clock
 
     def new_jobs(self, call: Call[..., object], arguments: Sequence[Args]) -> list[NewJob]: ...
 
@@ -41,8 +43,23 @@ class JobMaker(Protocol):
 class Run:
     """One run. The first half is for the task's code, from any thread it starts; the second half is the worker's.
 
+    What most runs never set stands here as the class's own value: a run is made for every job.
     `attempt` counts from 1. `deadline` is when the run will be asked to stop, by this machine's clock (None: never).
     """
+
+    cause: StopCause | None = None
+    on_stop: Callable[[], None] | None = None
+    then: Sequence[NewJob] = ()
+    latest_progress: tuple[float, float | None, str] | None = None
+    on_progress: Callable[[], None] | None = None
+    #: When it was put in line, began, and must end (monotonic seconds); and how long it took.
+    handed_out = 0.0
+    started: float | None = None
+    due = float("inf")
+    took = 0.0
+    ended = False
+    _stop: threading.Event | None = None
+    _then_size = 0
 
     def __init__(
         self,
@@ -55,16 +72,6 @@ class Run:
     ) -> None:
         self.delivery, self.task_object, self.options = delivery, task, options
         self.args, self.kwargs, self._maker = args, kwargs, maker
-        self._stop = threading.Event()
-        self.cause: StopCause | None = None
-        self.on_stop: Callable[[], None] | None = None
-        self.then: list[NewJob] = []
-        self._then_size = 0
-        self.latest_progress: tuple[float, float | None, str] | None = None
-        self.on_progress: Callable[[], None] | None = None
-        self.started = 0.0
-        self.due = float("inf")
-        self.ended = False
 
     def __repr__(self) -> str:
         return f"<Run {self.task} {self.id} attempt {self.attempt}>"
@@ -109,20 +116,22 @@ class Run:
         """When this run times out."""
         if self.due == float("inf"):
             return None
-        return datetime.now(UTC) + timedelta(seconds=self.due - time.monotonic())
+        clock = self._maker.clock
+        return clock.now() + timedelta(seconds=self.due - clock.monotonic())
 
     @property
     def should_stop(self) -> bool:
         """True once the run is asked to stop: cancelled, timed out, shut down, or its lease lost."""
-        return self._stop.is_set()
+        return self.cause is not None
 
     def wait_stop(self, timeout: float) -> bool:
         """Sleep for `timeout` seconds, or until asked to stop; whether it is. A sleep that a shutdown can end."""
-        return self._stop.wait(timeout)
+        stop: threading.Event = self.__dict__.setdefault("_stop", threading.Event())  # atomic, whoever comes second
+        return self.cause is not None or stop.wait(timeout)
 
     def raise_if_stopped(self) -> None:
         """Raise StopRequested if the run is asked to stop; let it pass and the run ends as what it was asked for."""
-        if self._stop.is_set():
+        if self.cause is not None:
             raise StopRequested(f"the run of {self.task} {self.id} was asked to stop ({self.cause})")
 
     def progress(self, done: float, total: float | None = None, note: str = "") -> None:
@@ -152,7 +161,7 @@ class Run:
                 f"a run may enqueue at most {BATCH} jobs and {BATCH_BYTES} bytes on success; "
                 "let one of them enqueue the rest"
             )
-        self.then.append(job)
+        self.then = [*self.then, job]
         return self._maker.job(job.id, job.queue)  # type: ignore[return-value]  # R is the task's
 
     # The worker's side.
@@ -163,11 +172,17 @@ class Run:
         if self.options.timeout is not None:
             self.due = now + self.options.timeout.total_seconds()
 
+    def end(self, now: float) -> None:
+        """The run has ended, or was given up before it began."""
+        self.ended = True
+        self.took = 0.0 if self.started is None else now - self.started
+
     def request_stop(self, cause: StopCause) -> None:
         """Ask the run to stop. The first cause stands, but for a lost lease, which settles everything."""
         if self.cause is None or cause is StopCause.LOST:
             self.cause = cause
-        self._stop.set()
+        if self._stop is not None:
+            self._stop.set()
         if self.on_stop is not None:
             self.on_stop()
 

@@ -65,6 +65,8 @@ class Settings:
     threads: int = 8
     #: Slots for async def tasks in a process.
     slots: int = 100
+    #: What a worker may claim beyond its free slots: as much as it has shown to finish in this time. 0: nothing.
+    claim_ahead: timedelta = timedelta(milliseconds=20)
     #: How long running jobs may go on at shutdown.
     grace: timedelta = timedelta(seconds=25)
     #: How long a run that was asked to stop may take to end.
@@ -142,6 +144,7 @@ _RANGES: dict[str, tuple[timedelta, timedelta] | tuple[int, int]] = {
     "dead_count": (1, 10_000_000),
     "threads": (0, 1_000),
     "slots": (0, 100_000),
+    "claim_ahead": (timedelta(0), timedelta(seconds=1)),
     "grace": (timedelta(0), timedelta(days=1)),
     "stop_grace": (timedelta(0), timedelta(hours=1)),
 }

@@ -98,7 +98,8 @@ class Demand:
     def nothing(self) -> bool:
         """True when no queue could be given a job."""
         free, ahead = self.free, self.ahead
-        return not any(pools and min([free[p] for p in pools]) + ahead.get(queue, 0) > 0 for queue, pools in self.queues)
+        rooms = (min([free[p] for p in pools]) + ahead.get(queue, 0) for queue, pools in self.queues if pools)
+        return not any(room > 0 for room in rooms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,7 @@ class Exchange:
     `refused` are the indexes of settlements that came too late and changed nothing. `more` says that a bound cut the
     claim short: look again at once. `next_due` is how long until a delayed job falls due or a lease runs out (None:
     nothing waits for time). `lost` are claims of a repeated call that no longer hold: their jobs must not run.
+    `starved` are demanded queues that had ready jobs, but no slot was free and nothing may be claimed ahead there.
     """
 
     deliveries: list[Delivery]
@@ -115,6 +117,7 @@ class Exchange:
     more: bool = False
     next_due: timedelta | None = None
     lost: tuple[tuple[str, str], ...] = ()
+    starved: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,7 +196,7 @@ def _read(data: bytes, types: Types, depth: int, what: str) -> object:
 
 
 def _is_keyed_by_text(whole: dict[object, object]) -> bool:
-    return _TEXT.issuperset(map(type, whole))
+    return not whole or _TEXT.issuperset(map(type, whole))
 
 
 @functools.cache  # once per process

@@ -36,6 +36,9 @@ _TAGS: dict[type, ExtType] = {
 _OBJECT_TAG = ExtType(OBJECT, b"")
 #: The bytes that open an array or a map. Elsewhere they may stand for something else.
 _OPENERS = bytes([*range(0x80, 0xA0), *range(0xDC, 0xE0)])
+#: The bytes that open an extension, and those that open neither that nor a container.
+_EXTENSIONS = frozenset([*range(0xC7, 0xCA), *range(0xD4, 0xD9)])
+_UNREMARKABLE = bytes(set(range(256)) - set(_OPENERS) - _EXTENSIONS)
 
 
 class Writer:
@@ -96,8 +99,11 @@ class Writer:
 
 def read(data: bytes, types: Types, depth: int) -> object:
     """The value that was packed. Raises DecodeError for anything else, whatever the bytes."""
-    reader = _Reader(types)
+    marks = data.translate(None, _UNREMARKABLE)
     try:
+        if len(marks) <= depth and _EXTENSIONS.isdisjoint(marks):  # nearly all: no container of ours, and not deep
+            return unpackb(data, strict_map_key=False)
+        reader = _Reader(types)
         value = unpackb(data, ext_hook=reader.extension, list_hook=reader.array, strict_map_key=False)
         if reader.open_tags:
             raise DecodeError("a tag stands where no container begins")

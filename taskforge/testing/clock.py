@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 
 
@@ -19,6 +20,10 @@ class FakeClock:
 
     def monotonic(self) -> float:
         return self._monotonic
+
+    def wait(self, event: threading.Event, timeout: float) -> bool:
+        """In real time: a thread that waits for another one must not wait for somebody to move the clock."""
+        return event.wait(timeout)
 
     def advance(self, step: timedelta | float) -> None:
         """Move by `step` (a number means seconds). A negative step sets the clock back, as an operator might."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +18,7 @@ from taskforge.settlement import Requeue, Settlement, weight
 from taskforge.signals import emit
 from taskforge.worker.executors import LoopExecutor, ThreadExecutor
 from taskforge.worker.runner import App, Runner
-from taskforge.worker.slots import Slots
+from taskforge.worker.slots import LOOP, THREADS, Slots
 from taskforge.worker.telling import tell
 
 logger = logging.getLogger("taskforge.worker")
@@ -29,13 +28,15 @@ Ended = tuple[Run | None, Settlement]
 #: A worker whose slots are all taken still looks after its queues this often (seconds): what falls due is made ready
 #: for others, and a queue left untouched for longer than the brokers' CLOCK_JUMP would look like an outage.
 TEND_EVERY = 5.0
+#: What was put in line and has not started after this long (seconds) goes back, as far as the slots do not suffice.
+AHEAD_AT_MOST = 0.05
 #: A worker that was told to stop tries this long (seconds) to settle what has ended; then leases do the rest.
 LAST_EXCHANGE = 10.0
 
 
 class Exchanger:
-    """1. Gather what has ended. 2. Send it, and ask for as much as is free. 3. Hand out what came. 4. Sleep if
-    nothing did.
+    """1. Take back what stood in line too long. 2. Gather what has ended. 3. Send it, and ask for as much as is free,
+    or is earned beyond. 4. Hand out what came. 5. Sleep if nothing did.
 
     Batches grow by themselves: what ends during a round trip leaves with the next. All of it happens in one thread, but
     for `done`, `nudge`, `drain` and `stop`.
@@ -50,7 +51,7 @@ class Exchanger:
         self.loop: LoopExecutor | None = None
         self.empty = threading.Event()
         self.empty.set()
-        self.last_exchange = time.monotonic()
+        self.last_exchange = self.app.clock.monotonic()
         self.failure: BaseException | None = None
         self._sender = Sender()
         self._ended: deque[Ended] = deque()
@@ -64,7 +65,7 @@ class Exchanger:
 
     def done(self, run: Run, outcome: Outcome) -> None:
         """A run has ended: judge it, in the thread that ran it, and queue its settlement."""
-        run.ended = True
+        run.end(self.app.clock.monotonic())
         self._ended.append((run, self.runner.judge(run, outcome)))
         if self._asleep:
             try:
@@ -86,7 +87,7 @@ class Exchanger:
 
     def stop(self) -> None:
         """End the loop once everything that has ended is settled, or LAST_EXCHANGE is over."""
-        self._give_up_at = time.monotonic() + LAST_EXCHANGE
+        self._give_up_at = self.app.clock.monotonic() + LAST_EXCHANGE
         self._stopping = self._draining = True
         self.nudge()
 
@@ -107,20 +108,23 @@ class Exchanger:
 
     def tick(self) -> bool:
         """One round; False when there was nothing to do and it slept, or in burst mode would have."""
+        now = self.app.clock.monotonic()
+        self._take_back(now)
         ended = self._gather()
-        demand = Demand() if self._draining or self._look_at is not None else self.slots.demand()
-        overdue = time.monotonic() - self.last_exchange > TEND_EVERY and not self._draining
+        self.slots.end([run for run, _ in ended if run is not None], now)
+        demand = Demand() if self._draining or self._look_at is not None else self.slots.demand(now)
+        overdue = now - self.last_exchange > TEND_EVERY and not self._draining
         if not ended and demand.nothing and not overdue:
             return self._sleep()
         if overdue and demand.nothing:
-            demand = replace(self.slots.demand(), free=(0, 0))
+            demand = self.slots.tend()
         reply = self.exchange(demand, ended)
         claimed = self._hand_out(reply)
         if demand.nothing:
             return True
         if not claimed and not reply.more:
             due = LOOK_EVERY if reply.next_due is None else reply.next_due.total_seconds()
-            self._look_at = time.monotonic() + min(LOOK_EVERY, max(0.0, due))
+            self._look_at = self.app.clock.monotonic() + min(LOOK_EVERY, max(0.0, due))
         return bool(claimed or reply.more)
 
     def _gather(self) -> list[Ended]:
@@ -134,15 +138,25 @@ class Exchanger:
             batch.append(self._ended.popleft())
         return batch
 
+    def _take_back(self, now: float) -> None:
+        """Hand back what was claimed ahead and did not get its turn; in a drain, all that has not started."""
+        for pool, executor in ((THREADS, self.threads), (LOOP, self.loop)):
+            if executor is None or now - executor.line.waiting_since() < (0 if self._draining else AHEAD_AT_MOST):
+                continue
+            count = len(executor.line) if self._draining else self.slots.surplus(pool)
+            runs = executor.line.take_back(count)
+            self.slots.slow_down(runs)
+            for run in runs:
+                self.done(run, HandedBack())
+
     def exchange(self, demand: Demand, ended: Sequence[Ended]) -> Exchange:
         """Send one exchange until it is answered, then free the slots of what it settled."""
         stamp = self._sender.stamp()
         reply = self._answered(demand, [settlement for _, settlement in ended], stamp)
-        self.last_exchange = time.monotonic()
-        for index, (run, settlement) in enumerate(ended):
-            if run is not None:
-                self.slots.free(run)
-            tell(self.app, settlement, run, index not in reply.refused)
+        self.last_exchange = self.app.clock.monotonic()
+        self.slots.let_go([run for run, _ in ended if run is not None])
+        self.slots.hungry(reply.starved)
+        tell(self.app, ended, reply.refused)
         if ended and not self.slots and not self._ended:
             self.empty.set()
         return reply
@@ -176,37 +190,33 @@ class Exchanger:
 
     def _pause(self, error: BrokerError) -> None:
         """Between two tries: until the broker answers at all, at most LOOK_EVERY seconds."""
-        if time.monotonic() > self._give_up_at:
+        if self.app.clock.monotonic() > self._give_up_at:
             raise error  # what is not settled by now goes on with another worker once its lease runs out
         try:
             reach(self.broker, LOOK_EVERY)
         except BrokerError:
             return
         if isinstance(error, BrokerRefused):
-            self._woken.wait(LOOK_EVERY / 2)
+            self.app.clock.wait(self._woken, LOOK_EVERY / 2)
 
     def _hand_out(self, reply: Exchange) -> int:
         """Open each delivery and give it to its executor."""
-        plain: list[Run] = []
-        asynchronous: list[Run] = []
         if self._draining:  # this answer was under way when the drain began: nothing of it has started
             keep = self.app.settings.finished_age
             self._ended.extend((None, Requeue(delivery, None, False, keep)) for delivery in reply.deliveries)
             return len(reply.deliveries)
-        for delivery in reply.deliveries:
-            opened = self.runner.open(delivery)
-            if not isinstance(opened, Run):
-                self._ended.append((None, opened))
-            elif not self.slots.take(opened):
-                self._ended.append((None, self.runner.judge(opened, HandedBack())))
-            else:
+        plain: list[Run] = []
+        asynchronous: list[Run] = []
+        for opened in map(self.runner.open, reply.deliveries):
+            if isinstance(opened, Run):
                 (asynchronous if opened.task_object.is_async else plain).append(opened)
-        if plain or asynchronous:
-            self.empty.clear()
-        if plain and self.threads:
-            self.threads.submit(plain)
-        if asynchronous and self.loop:
-            self.loop.submit(asynchronous)
+            else:
+                self._ended.append((None, opened))
+        for runs, executor in ((plain, self.threads), (asynchronous, self.loop)):
+            if runs and executor is not None:
+                self.empty.clear()
+                self.slots.take(runs)
+                executor.submit(runs, self.app.clock.monotonic())
         return len(reply.deliveries)
 
     def _sleep(self) -> bool:
@@ -221,7 +231,7 @@ class Exchanger:
             if self._in_broker:
                 self._listen()
             else:
-                self._woken.wait(LOOK_EVERY)
+                self.app.clock.wait(self._woken, self._patience(LOOK_EVERY))
         self._asleep = self._in_broker = False
         return True
 
@@ -229,7 +239,13 @@ class Exchanger:
         """Wait in the broker. A bell, or the time, ends the listening; a wake-up of our own only interrupts it."""
         assert self._look_at is not None
         try:
-            if self.broker.wait(self.queues, max(0.0, self._look_at - time.monotonic())):
+            if self.broker.wait(self.queues, self._patience(max(0.0, self._look_at - self.app.clock.monotonic()))):
                 self._look_at = None
         except BrokerError:
             self._look_at = None  # the next exchange tells what is wrong, and waits
+
+    def _patience(self, longest: float) -> float:
+        """How long to sleep at most: whatever stands in line must be looked at in time."""
+        since = [executor.line.waiting_since() for executor in (self.threads, self.loop) if executor is not None]
+        earliest = min(since, default=float("inf"))
+        return max(0.0, min(longest, earliest + AHEAD_AT_MOST - self.app.clock.monotonic()))

@@ -16,6 +16,8 @@ from typing import TypeVar
 
 from taskforge.outcome import Outcome
 from taskforge.run import Run
+from taskforge.worker.line import Line
+from taskforge.worker.loops import new_event_loop
 from taskforge.worker.runner import Runner
 
 logger = logging.getLogger("taskforge.worker")
@@ -30,7 +32,9 @@ class ThreadExecutor:
 
     def __init__(self, threads: int, runner: Runner, loop: LoopExecutor, done: Done) -> None:
         self._runner, self._loop, self._done = runner, loop, done
-        self._runs: SimpleQueue[Run | None] = SimpleQueue()
+        self.line = Line()
+        #: One token per thread that shall look at the line: True to go on, False to end.
+        self._bell: SimpleQueue[bool] = SimpleQueue()
         self._threads = [
             threading.Thread(target=self._work, name=f"taskforge-run-{n}", daemon=True) for n in range(threads)
         ]
@@ -40,27 +44,31 @@ class ThreadExecutor:
         for thread in self._threads:
             thread.start()
 
-    def submit(self, runs: Sequence[Run]) -> None:
-        """Run these, each in the next free thread."""
+    def submit(self, runs: Sequence[Run], now: float) -> None:
+        """Put these in line: each runs in the next free thread."""
         for run in runs:
-            self._runs.put(run)
+            run.handed_out = now
+        self.line.add(runs)
+        for _ in range(min(len(runs), len(self._threads))):
+            self._bell.put(True)
 
     def stop(self, timeout: float) -> None:
         """Let the threads end; they finish what they run."""
         deadline = time.monotonic() + timeout
         for _ in self._threads:
-            self._runs.put(None)
+            self._bell.put(False)
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 
     def _work(self) -> None:
         home = os.getpid()
-        while (run := self._runs.get()) is not None:
-            # In a context of its own, so that no run sees what another one left in a ContextVar.
-            outcome = copy_context().run(self._runner.call, run, self._enter_async)
-            if os.getpid() != home:
-                os._exit(0)  # a child that the task forked, and that came back from it: the run is its parent's
-            self._done(run, outcome)
+        while self._bell.get():
+            while (run := self.line.next()) is not None:
+                # In a context of its own, so that no run sees what another one left in a ContextVar.
+                outcome = copy_context().run(self._runner.call, run, self._enter_async)
+                if os.getpid() != home:
+                    os._exit(0)  # a child that the task forked, and that came back from it: the run is its parent's
+                self._done(run, outcome)
 
     def _enter_async(self, stack: ExitStack, manager: AbstractAsyncContextManager[object]) -> None:
         """Enter an async wrapper around a plain function: on the loop, while this thread waits."""
@@ -69,24 +77,27 @@ class ThreadExecutor:
 
 
 class LoopExecutor:
-    """One event loop in a thread of its own; a task per run."""
+    """One event loop in a thread of its own; a task per run, at most `slots` of them side by side."""
 
-    def __init__(self, runner: Runner, done: Done, failed: Callable[[Exception], None]) -> None:
-        self._runner, self._done, self._failed = runner, done, failed
+    def __init__(self, slots: int, runner: Runner, done: Done, failed: Callable[[Exception], None]) -> None:
+        self._slots, self._runner, self._done, self._failed = slots, runner, done, failed
+        self.line = Line()
         self._loop: asyncio.AbstractEventLoop
         self._finishing = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], Run] = {}
         self._thread = threading.Thread(target=self._serve, name="taskforge-loop", daemon=True)
 
     def start(self) -> None:
         """Start the loop."""
-        self._loop = asyncio.new_event_loop()
+        self._loop = new_event_loop()
         self._thread.start()
 
-    def submit(self, runs: Sequence[Run]) -> None:
-        """Run all of these, side by side."""
-        if runs:
-            self._loop.call_soon_threadsafe(self._begin, tuple(runs))
+    def submit(self, runs: Sequence[Run], now: float) -> None:
+        """Put these in line: each runs as soon as a slot is free."""
+        for run in runs:
+            run.handed_out = now
+        self.line.add(runs)
+        self._loop.call_soon_threadsafe(self._begin)
 
     def wait_for(self, coroutine: Coroutine[object, object, T]) -> T:
         """Run a coroutine on the loop and wait for it, from another thread."""
@@ -98,19 +109,21 @@ class LoopExecutor:
             self._loop.call_soon_threadsafe(self._finish)
         self._thread.join(timeout)
 
-    def _begin(self, runs: Sequence[Run]) -> None:
-        for run in runs:
-            task = self._loop.create_task(self._work(run), name=f"{run.task} {run.id}")
-            self._tasks.add(task)
-            task.add_done_callback(partial(self._finished, run))
+    def _begin(self) -> None:
+        """Fill the free slots from the line."""
+        while not self._finishing and len(self._tasks) < self._slots and (run := self.line.next()) is not None:
+            task = self._loop.create_task(self._work(run), name=run.id)
+            self._tasks[task] = run
+            task.add_done_callback(self._finished)
             run.on_stop = partial(self._cancel, task)
             if run.should_stop:
                 task.cancel()
 
-    def _finished(self, run: Run, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        run = self._tasks.pop(task)
         if not run.ended:  # it was cancelled before its first step, and so never got to say how it ended
             self._done(run, self._runner.stopped(run))
+        self._begin()
 
     def _cancel(self, task: asyncio.Task[None]) -> None:
         with suppress(RuntimeError, OSError):  # the loop is closed, or broken: there is nothing left to cancel

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Sequence
 
 from taskforge.brokers.protocol import BATCH, Broker
+from taskforge.clock import Clock
 from taskforge.codec import Codec
 from taskforge.errors import BrokerError
 from taskforge.info import pack_progress
@@ -38,11 +38,13 @@ class Keeper:
         broker: Broker,
         codec: Codec,
         settings: Settings,
+        clock: Clock,
         slots: Slots,
         queues: Sequence[str],
         overstayed: Callable[[Run], None],
     ) -> None:
         self.broker, self.codec, self.slots, self.queues, self.overstayed = broker, codec, slots, queues, overstayed
+        self.clock = clock
         self.beat = settings.lease.total_seconds() / BEATS
         self.stop_grace = settings.stop_grace.total_seconds()
         self._next_beat = 0.0
@@ -54,9 +56,9 @@ class Keeper:
 
     def run(self) -> None:
         """Until stopped. A round that fails is logged, and does not keep the next one from extending the leases."""
-        while not self._stop.wait(min(PACE, self.beat / 2)):
+        while not self.clock.wait(self._stop, min(PACE, self.beat / 2)):
             try:
-                self.tick(time.monotonic())
+                self.tick(self.clock.monotonic())
             except Exception:
                 logger.exception("keeper_stumbled")
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-import time
 from asyncio import CancelledError
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack, ExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Protocol, cast
 
 from taskforge.around import Arounds
-from taskforge.codec import Codec, Envelope
-from taskforge.errors import DecodeError, PayloadError, StopRequested, UnknownTask, UnknownVersion
+from taskforge.clock import Clock
+from taskforge.codec import Codec
+from taskforge.errors import ArgumentsError, PayloadError, StopRequested, UnknownTask, UnknownVersion
 from taskforge.failure import ErrorText, lineage
 from taskforge.info import pack_error
 from taskforge.job import Delivery
@@ -44,12 +44,17 @@ logger = logging.getLogger("taskforge.worker")
 PARK_FIRST, PARK_LONGEST = 1.0, 300.0
 #: The frames of a run's traceback that are the runner's own: `call` or `acall`.
 FRAMES_ABOVE = 1
+#: What a body without options means, and how many different sets of options are remembered: jobs of one task share one.
+DEFAULT_OPTIONS = RunOptions()
+OPTIONS_KEPT = 1_000
+NO_TIME = timedelta(0)
 
 
 class App(JobMaker, Resolver, Protocol):
     """The app, as far as the runner needs it."""
 
     settings: Settings
+    clock: Clock
     codec: Codec
     tasks: Registry
     signals: Signals
@@ -61,6 +66,7 @@ class Runner:
 
     def __init__(self, app: App) -> None:
         self.app = app
+        self._read: dict[str, RunOptions] = {}
 
     # Opening: from bytes to a run, or to what becomes of a job that cannot be run.
 
@@ -69,39 +75,35 @@ class Runner:
         if delivery.crashes >= self.app.settings.max_crashes:
             return self._bury(delivery, "crashed", None, counts=False)
         try:
-            return self._open(delivery)
-        except BaseException as error:  # a stranger's code runs in there: annotations, dataclasses, models
-            return self._bury(delivery, "undecodable", error, counts=False)
-
-    def _open(self, delivery: Delivery) -> Run | Settlement:
-        try:
-            envelope = self.app.codec.read_body(delivery.body)
-            task = self.app.tasks[envelope.task]
-            options = self._options(task, delivery.queue, envelope)
+            task_name, arguments, given = self.app.codec.read_body(delivery.body)
+            task = self.app.tasks[task_name]
+            options = self._options(task, delivery.queue, given) if given else DEFAULT_OPTIONS
+            args, kwargs = self.app.codec.read_arguments(arguments, task.types)
+            task.bind(args, kwargs)
         except (UnknownVersion, UnknownTask) as error:
             return self._park(delivery, error)
-        except (PayloadError, ValueError) as error:
-            return self._bury(delivery, "undecodable", error, counts=False)
-        try:
-            args, kwargs = self.app.codec.read_arguments(envelope.arguments, task.types)
-            task.bind(args, kwargs)
-        except DecodeError as error:
-            return self._bury(delivery, "undecodable", error, counts=False)
-        except TypeError as error:
+        except ArgumentsError as error:
             return self._bury(delivery, "arguments", error, counts=False)
+        except BaseException as error:  # a stranger's code runs in there: annotations, dataclasses, models
+            return self._bury(delivery, "undecodable", error, counts=False)
         return Run(delivery, task, options, args, kwargs, self.app)
 
-    def _options(self, task: AnyTask, queue: str, envelope: Envelope) -> RunOptions:
-        """The options in the body; for a job of a sender that did not know the task, over those of its declaration."""
-        plain = dict(envelope.options)
-        if not plain.pop(PARTIAL, False):
-            return RunOptions().overridden(plain)
-        declared = resolve(queue, self.app.settings, *self.app.levels(task, queue, {}))
-        return RunOptions.of(declared).overridden(plain)
+    def _options(self, task: AnyTask, queue: str, given: Mapping[str, object]) -> RunOptions:
+        """The options in a body; for a job of a sender that did not know the task, over those of its declaration."""
+        if given.get(PARTIAL):
+            declared = resolve(queue, self.app.settings, *self.app.levels(task, queue, {}))
+            return RunOptions.of(declared).overridden({word: given[word] for word in given if word != PARTIAL})
+        form = repr(given)
+        options = self._read.get(form)
+        if options is None:
+            if len(self._read) >= OPTIONS_KEPT:
+                self._read.clear()
+            options = self._read[form] = DEFAULT_OPTIONS.overridden(given)
+        return options
 
     def _park(self, delivery: Delivery, error: UnknownTask | UnknownVersion) -> Settlement:
         """Leave it to a worker that knows better; dead when none came in time."""
-        age = _age(delivery)
+        age = self._age(delivery)
         if age > self.app.settings.unknown_task_age:
             return self._bury(
                 delivery, "unknown_task" if isinstance(error, UnknownTask) else "unknown_version", error, counts=False
@@ -117,13 +119,9 @@ class Runner:
         """Run a plain function in the calling thread. Never raises: however it ends is an outcome."""
         try:
             self._begin(run)
-            with ExitStack() as stack:
-                for factory in self.app.arounds.job:
-                    manager = factory(run)
-                    if isinstance(manager, AbstractAsyncContextManager):
-                        enter_async(stack, manager)
-                    else:
-                        stack.enter_context(cast("AbstractContextManager[object]", manager))
+            if not self.app.arounds.job:
+                return Succeeded(run.task_object.function(*run.args, **run.kwargs))
+            with self._wrapped(run, enter_async):
                 return Succeeded(run.task_object.function(*run.args, **run.kwargs))
             return Succeeded(None)  # a wrapper swallowed the error, and so chose success
         except BaseException as error:
@@ -133,23 +131,43 @@ class Runner:
         """Run an `async def` function on the running loop. Never raises."""
         try:
             self._begin(run)
-            async with AsyncExitStack() as stack:
-                for factory in self.app.arounds.job:
-                    manager = factory(run)
-                    if isinstance(manager, AbstractAsyncContextManager):
-                        await stack.enter_async_context(manager)
-                    else:
-                        stack.enter_context(cast("AbstractContextManager[object]", manager))
-                coroutine = run.task_object.function(*run.args, **run.kwargs)
-                return Succeeded(await coroutine)  # type: ignore[misc]  # Task.is_async said so
+            function = cast("Callable[..., Awaitable[object]]", run.task_object.function)  # Task.is_async said so
+            if not self.app.arounds.job:
+                return Succeeded(await function(*run.args, **run.kwargs))
+            async with await self._awrapped(run):
+                return Succeeded(await function(*run.args, **run.kwargs))
             return Succeeded(None)  # a wrapper swallowed the error, and so chose success
         except BaseException as error:
             return self._outcome(run, error)
 
     def _begin(self, run: Run) -> None:
-        run.begin(time.monotonic())
+        run.begin(self.app.clock.monotonic())
         set_current_job(run)
         emit(self.app.signals.job_started, self.app, run=run)
+
+    def _wrapped(
+        self, run: Run, enter_async: Callable[[ExitStack, AbstractAsyncContextManager[object]], None]
+    ) -> ExitStack:
+        """What is wrapped around jobs, entered."""
+        with ExitStack() as stack:
+            for factory in self.app.arounds.job:
+                manager = factory(run)
+                if isinstance(manager, AbstractAsyncContextManager):
+                    enter_async(stack, manager)
+                else:
+                    stack.enter_context(cast("AbstractContextManager[object]", manager))
+            return stack.pop_all()
+
+    async def _awrapped(self, run: Run) -> AsyncExitStack:
+        """The same on the running loop."""
+        async with AsyncExitStack() as stack:
+            for factory in self.app.arounds.job:
+                manager = factory(run)
+                if isinstance(manager, AbstractAsyncContextManager):
+                    await stack.enter_async_context(manager)
+                else:
+                    stack.enter_context(cast("AbstractContextManager[object]", manager))
+            return stack.pop_all()
 
     def _outcome(self, run: Run, error: BaseException) -> Outcome:
         """What the error means. A run that let the request to stop pass ends as what it was asked for."""
@@ -191,8 +209,8 @@ class Runner:
         if run.cause is StopCause.CANCEL and isinstance(outcome, Failed | GivenUp | Postponed):
             outcome = Dropped("requested", outcome.error)  # it was to end, and has ended
         match outcome:
-            case Succeeded(value):
-                return self._ack(run, value)
+            case Succeeded():
+                return self._ack(run, outcome.value)
             case HandedBack():
                 return Requeue(delivery, None, False, options.keep)
             case Dropped(reason, error):
@@ -213,11 +231,10 @@ class Runner:
             except PayloadError as error:
                 # Running it again would end the same way, after all its work and side effects.
                 return self._bury(run.delivery, "result", error, took=_took(run))
-        keep_result = options.keep_result or timedelta(0)
-        return Ack(run.delivery, options.keep, _took(run), result, keep_result, tuple(run.then))
+        return Ack(run.delivery, options.keep, _took(run), result, options.keep_result or NO_TIME, tuple(run.then))
 
     def _retry_or_bury(self, run: Run, error: BaseException, reason: str) -> Settlement:
-        rule, age = run.options.retry, _age(run.delivery)
+        rule, age = run.options.retry, self._age(run.delivery)
         try:
             delay = rule.next_delay(run.attempt, lineage(error), error, age, self._own_backoff(run))
         except BaseException:  # SystemExit, too: a backoff may be any code
@@ -237,7 +254,7 @@ class Runner:
 
     def _postpone(self, run: Run, delay: timedelta, counts: bool, error: BaseException) -> Settlement:
         rule = run.options.retry
-        late = rule.within is not None and (_age(run.delivery) + delay).total_seconds() > rule.within
+        late = rule.within is not None and (self._age(run.delivery) + delay).total_seconds() > rule.within
         if counts and (run.attempt >= rule.attempts or late):
             return self._bury(run.delivery, "error", error, took=_took(run))
         blob = self._error(run.delivery, error) if counts else None
@@ -257,14 +274,13 @@ class Runner:
 
     def _error(self, delivery: Delivery, error: BaseException) -> bytes:
         text = ErrorText.of(error, skip_frames=FRAMES_ABOVE if error.__traceback__ else 0)
-        attempt, now = delivery.attempts + 1, datetime.now(UTC)
+        attempt, now = delivery.attempts + 1, self.app.clock.now()
         return pack_error(self.app.codec, attempt, now, text.type, text.message, text.traceback)
 
-
-def _age(delivery: Delivery) -> timedelta:
-    """Since the job was enqueued. Both clocks matter only to seconds here."""
-    return max(timedelta(0), datetime.now(UTC) - delivery.enqueued_at)
+    def _age(self, delivery: Delivery) -> timedelta:
+        """Since the job was enqueued. Both clocks matter only to seconds here."""
+        return max(timedelta(0), self.app.clock.now() - delivery.enqueued_at)
 
 
 def _took(run: Run) -> timedelta:
-    return timedelta(seconds=time.monotonic() - run.started)
+    return timedelta(0, run.took)

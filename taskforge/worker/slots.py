@@ -1,4 +1,4 @@
-"""A worker's places for running jobs: how many are free, and what it may claim into them."""
+"""A worker's places for running jobs: how many are free, and what it may claim into and beyond them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ from collections.abc import Callable, Iterable, Sequence
 
 from taskforge.brokers.protocol import Demand
 from taskforge.run import Run
+from taskforge.worker.pace import Pace
 
 #: The pools, by their index in a Demand.
 THREADS, LOOP = 0, 1
 
 
 class Slots:
-    """Counts the runs of each pool. Changed by the exchanger's thread alone; read by any."""
+    """Counts the runs of each pool. Changed by the exchanger's thread alone; read by any.
+
+    `ahead` (seconds) is the time within which what is claimed beyond the free slots should have finished; 0 claims
+    nothing ahead.
+    """
 
     def __init__(
         self,
@@ -22,43 +27,82 @@ class Slots:
         queues: Sequence[str],
         kinds: Callable[[str], Iterable[bool]],
         in_order: bool = True,
+        ahead: float = 0.0,
     ) -> None:
         self.sizes, self._in_order = sizes, in_order
         self._turns = deque(queues)
         self._free = list(sizes)
         self._queues = {queue: _pools(kinds(queue)) for queue in queues}
+        # In strict order, what is held of a later queue would stand before what comes into an earlier one.
+        self._paces = {queue: Pace(ahead) for queue in (queues[:1] if in_order else queues) if ahead}
+        self._starved: frozenset[str] = frozenset()
         self._lock = threading.Lock()
         self._runs: set[Run] = set()
 
-    def demand(self) -> Demand:
-        """What may be claimed: into free slots only. Each time another queue comes first, unless they have an order."""
+    def demand(self, now: float) -> Demand:
+        """What may be claimed. Each time another queue comes first, unless they have an order.
+
+        While some queue has jobs and was given no room for them, it comes first, and nothing is claimed ahead.
+        """
+        turns: Iterable[str] = self._turns
         if not self._in_order:
             self._turns.rotate(-1)
-        return Demand(tuple(self._free), tuple((queue, self._queues[queue]) for queue in self._turns))
+            turns = sorted(self._turns, key=lambda queue: queue not in self._starved) if self._starved else self._turns
+        queues = tuple([(queue, self._queues[queue]) for queue in turns])
+        if self._starved or not self._paces:
+            return Demand(tuple(self._free), queues)
+        return Demand(tuple(self._free), queues, {queue: pace.allowance(now) for queue, pace in self._paces.items()})
 
-    def take(self, run: Run) -> bool:
-        """Give the run a slot; False when its pool has none left.
+    def tend(self) -> Demand:
+        """A demand that claims nothing, and has the broker look after every queue."""
+        return Demand((0, 0), tuple(self._queues.items()))
 
-        That happens when a queue brought a kind of task that was not expected there: from then on both are.
-        """
-        pool = LOOP if run.task_object.is_async else THREADS
-        if run.queue in self._queues and pool not in self._queues[run.queue]:
-            self._queues[run.queue] = (THREADS, LOOP)
-        if self._free[pool] <= 0:
-            return False
-        self._free[pool] -= 1
+    def hungry(self, starved: frozenset[str]) -> None:
+        """These queues have jobs, and the last demand had no room for any."""
+        self._starved = starved if not self._in_order else frozenset()
+
+    def take(self, runs: Sequence[Run]) -> None:
+        """Give these runs a slot each, or a place ahead."""
+        for run in runs:
+            pool = LOOP if run.task_object.is_async else THREADS
+            self._free[pool] -= 1
+            if run.queue in self._queues and pool not in self._queues[run.queue]:
+                # A kind of task that was not expected in this queue: from now on both are.
+                self._queues[run.queue] = (THREADS, LOOP)
         with self._lock:
-            self._runs.add(run)
-        return True
+            self._runs.update(runs)
 
-    def free(self, run: Run) -> None:
-        """The run has ended, and its slot is free."""
-        self._free[LOOP if run.task_object.is_async else THREADS] += 1
+    def end(self, runs: Iterable[Run], now: float) -> None:
+        """These runs have ended: their slots are free. They are held until their settlements are answered."""
+        longest: dict[str, float] = {}
+        counts: dict[str, int] = {}
+        for run in runs:
+            self._free[LOOP if run.task_object.is_async else THREADS] += 1
+            if run.started is None:
+                continue  # handed back from the line: it shows nothing of how long its kind takes
+            queue = run.queue
+            counts[queue] = counts.get(queue, 0) + 1
+            longest[queue] = max(run.took, longest.get(queue, 0.0))
+        for queue, count in counts.items():
+            if queue in self._paces:
+                self._paces[queue].ended(count, longest[queue], now)
+
+    def surplus(self, pool: int) -> int:
+        """How many runs this pool holds beyond its slots."""
+        return max(0, -self._free[pool])
+
+    def slow_down(self, runs: Iterable[Run]) -> None:
+        """These were claimed ahead and did not start in time: their queues must earn it anew."""
+        for queue in {run.queue for run in runs} & self._paces.keys():
+            self._paces[queue].forget()
+
+    def let_go(self, runs: Iterable[Run]) -> None:
+        """These runs are settled, or their leases lost."""
         with self._lock:
-            self._runs.discard(run)
+            self._runs.difference_update(runs)
 
     def runs(self) -> list[Run]:
-        """The runs that hold a slot."""
+        """The runs that are held: in line, running, or not settled yet."""
         with self._lock:
             return list(self._runs)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 from taskforge.info import read_error
@@ -14,12 +15,20 @@ from taskforge.worker.runner import App
 logger = logging.getLogger("taskforge.worker")
 
 
-def tell(app: App, settlement: Settlement, run: Run | None, accepted: bool) -> None:
-    """Say what happened, to the signals and the log. `run` is None for a delivery that was never run."""
+def tell(app: App, ended: Sequence[tuple[Run | None, Settlement]], refused: Collection[int]) -> None:
+    """Say what became of a batch; `refused` are the indexes of settlements that came too late.
+
+    Those that went well are the many: they cost next to nothing unless somebody listens.
+    """
+    if not refused and not app.signals.job_succeeded.receivers and not logger.isEnabledFor(logging.DEBUG):
+        ended = [each for each in ended if not isinstance(each[1], Ack)]
+    for index, (run, settlement) in enumerate(ended):
+        _tell(app, settlement, run, index not in refused)
+
+
+def _tell(app: App, settlement: Settlement, run: Run | None, accepted: bool) -> None:
+    """One of them. `run` is None for a delivery that was never run."""
     signals, delivery = app.signals, settlement.delivery
-    plain = accepted and isinstance(settlement, Ack)
-    if plain and not signals.job_succeeded.receivers and not logger.isEnabledFor(logging.DEBUG):
-        return  # the many: they cost nothing unless somebody listens
     facts = {"job": delivery.id, "queue": delivery.queue, "task": run.task if run else None}
     told: dict[str, object] = {"delivery": delivery, "run": run}
     if not accepted:

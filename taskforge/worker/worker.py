@@ -61,12 +61,14 @@ class Worker:
         sizes = (_positive("threads", threads, self.settings.threads), _positive("slots", slots, self.settings.slots))
         runner = Runner(app)
         # Queues that somebody wrote in an order are served in it; the others take turns, so that none starves.
-        self.slots = Slots(sizes, self.queues, self._kinds, in_order=bool(asked))
+        self.slots = Slots(
+            sizes, self.queues, self._kinds, in_order=bool(asked), ahead=self.settings.claim_ahead.total_seconds()
+        )
         self.exchanger = Exchanger(app, app.broker, runner, self.slots, self.queues, burst)
-        self.loop = LoopExecutor(runner, self.exchanger.done, self._loop_failed)
+        self.loop = LoopExecutor(sizes[1], runner, self.exchanger.done, self._loop_failed)
         self.threads = ThreadExecutor(sizes[0], runner, self.loop, self.exchanger.done)
         self.exchanger.threads, self.exchanger.loop = self.threads, self.loop
-        self.keeper = Keeper(app.broker, app.codec, self.settings, self.slots, self.queues, self._overstayed)
+        self.keeper = Keeper(app.broker, app.codec, self.settings, app.clock, self.slots, self.queues, self._overstayed)
         self.runner = runner
         self.overstaying: set[Run] = set()
         self.ending = threading.Event()

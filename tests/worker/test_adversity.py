@@ -16,7 +16,6 @@ from taskforge import AppError, Call, JobCancelled, JobFailed, JobState, Retry, 
 from taskforge.brokers import open_broker
 from taskforge.brokers.protocol import BATCH_BYTES, Broker, BrokerSettings, Demand, Exchange
 from taskforge.brokers.stamp import Stamp
-from taskforge.outcome import Succeeded
 from taskforge.settlement import Settlement
 from taskforge.worker import Worker
 from taskforge.worker.slots import Slots
@@ -41,7 +40,7 @@ def test_what_a_drain_finds_under_way_goes_back_without_running_and_without_blam
     rounds.exchanger.broker = DrainsMeanwhile(app.broker)
     rounds.tick(2)
 
-    assert rounds.plain.runs == []
+    assert len(rounds.plain.line) == 0
     assert [job.state() for job in jobs] == [JobState.READY] * 3
     assert [job.info().crashes for job in jobs] == [0, 0, 0]
 
@@ -54,7 +53,7 @@ def test_the_claims_of_a_repeated_call_start_with_new_leases_and_lost_ones_do_no
 
     rounds.tick()
 
-    assert len(rounds.plain.runs) == 2
+    assert len(rounds.plain.line) == 2
     assert len(rounds.broker.extended) == 2
 
 
@@ -66,8 +65,7 @@ def test_an_exchange_carries_about_a_mebibyte_of_results_and_the_next_one_the_re
     rounds = Rounds(app)
     rounds.tick()
 
-    for run in rounds.plain.runs:
-        rounds.exchanger.done(run, Succeeded(big))
+    rounds.finish(3, big)
     rounds.tick(2)
 
     assert [settled for _, settled, _ in rounds.broker.asked] == [0, 2, 1]
@@ -77,11 +75,11 @@ def test_queues_without_an_order_take_turns_and_those_with_one_do_not() -> None:
     fair = Slots((1, 1), ["a", "b", "c"], lambda queue: [False], in_order=False)
     strict = Slots((1, 1), ["a", "b", "c"], lambda queue: [False], in_order=True)
 
-    firsts = [fair.demand().queues[0][0] for _ in range(6)]
+    firsts = [fair.demand(0.0).queues[0][0] for _ in range(6)]
 
     assert sorted(firsts[:3]) == ["a", "b", "c"]
     assert firsts[:3] == firsts[3:]
-    assert [strict.demand().queues[0][0] for _ in range(3)] == ["a", "a", "a"]
+    assert [strict.demand(0.0).queues[0][0] for _ in range(3)] == ["a", "a", "a"]
 
 
 def test_progress_that_cannot_travel_is_the_tasks_own_error(app: Taskforge) -> None:

@@ -13,8 +13,9 @@ from taskforge.job import Delivery
 from taskforge.outcome import Succeeded
 from taskforge.run import Run
 from taskforge.settlement import Settlement
-from taskforge.testing import FlakyBroker
-from taskforge.worker.exchanger import Exchanger
+from taskforge.testing import FakeClock, FlakyBroker
+from taskforge.worker.exchanger import AHEAD_AT_MOST, Exchanger
+from taskforge.worker.line import Line
 from taskforge.worker.runner import Runner
 from taskforge.worker.slots import Slots
 
@@ -43,32 +44,37 @@ class Recording(FlakyBroker):
 
 
 class Executor:
-    """Takes runs, and runs nothing."""
+    """Puts runs in line, and runs nothing by itself."""
 
     def __init__(self) -> None:
-        self.runs: list[Run] = []
+        self.line = Line()
 
-    def submit(self, runs: Sequence[Run]) -> None:
-        self.runs += runs
+    def submit(self, runs: Sequence[Run], now: float) -> None:
+        for run in runs:
+            run.handed_out = now
+        self.line.add(runs)
 
 
 class Rounds:
     """An exchanger without its thread."""
 
-    def __init__(self, app: Taskforge, threads: int = 3, *, burst: bool = False) -> None:
+    def __init__(self, app: Taskforge, threads: int = 3, *, burst: bool = False, ahead: float = 0.0) -> None:
+        self.clock = app.clock = FakeClock()
         self.broker, self.plain, self.asynchronous = Recording(app.broker), Executor(), Executor()
-        self.slots = Slots((threads, 3), ["default"], lambda queue: [False])
+        self.slots = Slots((threads, 3), ["default"], lambda queue: [False], ahead=ahead)
         self.exchanger = Exchanger(app, self.broker, Runner(app), self.slots, ["default"], burst)
         self.exchanger.threads, self.exchanger.loop = self.plain, self.asynchronous  # type: ignore[assignment]
 
     def tick(self, times: int = 1) -> list[bool]:
         return [self.exchanger.tick() for _ in range(times)]
 
-    def finish(self, count: int) -> None:
+    def finish(self, count: int, value: object = None) -> None:
         """The oldest runs return."""
-        for run in self.plain.runs[:count]:
-            self.exchanger.done(run, Succeeded(None))
-        del self.plain.runs[:count]
+        for _ in range(count):
+            run = self.plain.line.next()
+            assert run is not None
+            run.begin(self.clock.monotonic())
+            self.exchanger.done(run, Succeeded(value))
 
 
 @pytest.fixture
@@ -82,7 +88,7 @@ def test_it_claims_into_free_slots_and_no_more(app: Taskforge, rounds: Rounds) -
 
     rounds.tick()
 
-    assert (len(rounds.plain.runs), app.inspector.counts("default").ready) == (3, 2)
+    assert (len(rounds.plain.line), app.inspector.counts("default").ready) == (3, 2)
 
 
 def test_it_settles_and_claims_in_one_exchange(app: Taskforge, rounds: Rounds) -> None:
@@ -90,11 +96,11 @@ def test_it_settles_and_claims_in_one_exchange(app: Taskforge, rounds: Rounds) -
     rounds.tick()
 
     rounds.finish(2)
-    rounds.tick(2)
+    rounds.tick()
 
-    assert [settled for _, settled, _ in rounds.broker.asked][:2] == [0, 2]
+    assert [settled for _, settled, _ in rounds.broker.asked] == [0, 2]
     assert [job.state() for job in jobs[:3]] == [JobState.SUCCEEDED, JobState.SUCCEEDED, JobState.RUNNING]
-    assert len(rounds.plain.runs) == 3
+    assert len(rounds.plain.line) == 3
 
 
 def test_a_call_is_repeated_the_same_until_it_is_answered(app: Taskforge, rounds: Rounds) -> None:
@@ -109,7 +115,7 @@ def test_a_call_is_repeated_the_same_until_it_is_answered(app: Taskforge, rounds
 
     assert len(rounds.broker.asked) == 4
     assert len({repr(asked) for asked in rounds.broker.asked}) == 1
-    assert len(rounds.plain.runs) == 3
+    assert len(rounds.plain.line) == 3
     assert told == ["lost", "back"]
 
 
@@ -147,7 +153,7 @@ def test_after_a_bell_it_claims(app: Taskforge, rounds: Rounds) -> None:
 
     rounds.tick()
 
-    assert len(rounds.plain.runs) == 1
+    assert len(rounds.plain.line) == 1
 
 
 def test_while_it_drains_it_settles_and_claims_nothing(app: Taskforge, rounds: Rounds) -> None:
@@ -163,17 +169,21 @@ def test_while_it_drains_it_settles_and_claims_nothing(app: Taskforge, rounds: R
     assert rounds.exchanger.empty.is_set()
 
 
-def test_a_kind_of_job_without_a_free_slot_is_handed_back(app: Taskforge, rounds: Rounds) -> None:
+def test_a_kind_of_job_that_gets_no_slot_is_handed_back_soon(app: Taskforge, rounds: Rounds) -> None:
     async def odd() -> None: ...
 
     app.task(name="odd")(odd)
     rounds.slots.sizes, rounds.slots._free = (3, 0), [3, 0]
     job = app.enqueue("odd")
 
-    rounds.tick(2)
+    rounds.tick()
+    in_line = job.state()
+    rounds.clock.advance(AHEAD_AT_MOST)
+    rounds.tick()
 
+    assert in_line is JobState.RUNNING
     assert (job.state(), job.info().attempts, job.info().crashes) == (JobState.READY, 0, 0)
-    assert rounds.asynchronous.runs == []
+    assert len(rounds.asynchronous.line) == 0
 
 
 def test_a_burst_has_nothing_to_do_once_nothing_is_ready_or_running(app: Taskforge) -> None:

@@ -57,14 +57,16 @@ class Kept:
         self.app, self.broker = app, Recording(app.broker)
         self.slots = Slots((100, 300), ["default"], lambda queue: [])
         self.overstaying: list[Run] = []
-        self.keeper = Keeper(self.broker, app.codec, app.settings, self.slots, ["default"], self.overstaying.append)
+        self.keeper = Keeper(
+            self.broker, app.codec, app.settings, app.clock, self.slots, ["default"], self.overstaying.append
+        )
         self.task = app.task(name="task")(lambda: None)
         self.keeper.tick(0.0)
 
     def running(self, timeout: float | None = None, began: float = 0.0) -> Run:
         """A run that holds a slot, begun at this moment."""
         run = run_of(self.app, self.task.using(timeout=timeout))
-        assert self.slots.take(run)
+        self.slots.take([run])
         run.begin(began)
         return run
 
@@ -108,7 +110,7 @@ def test_many_runs_are_extended_in_batches(kept: Kept) -> None:
 
     task = kept.app.task(name="async")(sleep)
     for _ in range(300):
-        assert kept.slots.take(run_of(kept.app, task))
+        kept.slots.take([run_of(kept.app, task)])
 
     kept.keeper.tick(BEAT)
 

@@ -256,13 +256,15 @@ def test_a_result_that_cannot_travel_is_buried_for_it_would_end_so_again(app: Ta
         assert (settled.reason, settled.counts) == ("result", True)
 
 
-def test_a_run_that_takes_long_is_measured(app: Taskforge, runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_takes_long_is_measured(app: Taskforge, runner: Runner) -> None:
     task = app.task(name="task")(lambda: None)
     run = run_of(app, task)
-    moments = iter([100.0, 102.5])
-    monkeypatch.setattr("time.monotonic", lambda: next(moments))
 
-    settled = runner.judge(run, runner.call(run, no_async))
+    outcome = runner.call(run, no_async)
+    assert run.started is not None
+    run.end(run.started + 2.5)
+
+    settled = runner.judge(run, outcome)
 
     assert isinstance(settled, Ack)
     assert settled.took == timedelta(seconds=2.5)

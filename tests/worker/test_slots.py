@@ -7,6 +7,7 @@ from taskforge.brokers.protocol import Demand
 from taskforge.worker.slots import LOOP, THREADS, Slots
 from tests.worker.deliveries import run_of
 
+NOW = 1_000.0
 PLAIN, ASYNC, MIXED, UNKNOWN = "plain", "async", "mixed", "unknown"
 KINDS = {PLAIN: [False, False], ASYNC: [True], MIXED: [True, False], UNKNOWN: list[bool]()}
 
@@ -16,7 +17,7 @@ def slots(threads: int = 2, loop: int = 3, *queues: str) -> Slots:
 
 
 def test_a_queue_needs_the_pools_of_its_tasks_and_both_while_that_is_unknown() -> None:
-    assert dict(slots().demand().queues) == {
+    assert dict(slots().demand(NOW).queues) == {
         PLAIN: (THREADS,),
         ASYNC: (LOOP,),
         MIXED: (THREADS, LOOP),
@@ -29,30 +30,33 @@ def test_a_run_takes_a_place_of_its_kind_and_gives_it_back(app: Taskforge) -> No
     task = app.task(name="plain", queue=PLAIN)(lambda: None)
     plain = run_of(app, task)
 
-    taken = places.take(plain)
-    while_running = (places.demand().free, places.runs(), len(places))
-    places.free(plain)
+    places.take([plain])
+    while_running = (places.demand(NOW).free, places.runs(), len(places))
+    places.end([plain], NOW)
+    while_settled = (places.demand(NOW).free, places.runs())
+    places.let_go([plain])
 
-    assert taken
     assert while_running == ((1, 3), [plain], 1)
-    assert (places.demand().free, places.runs()) == ((2, 3), [])
+    assert while_settled == ((2, 3), [plain])  # its slot is free, its lease is still ours to keep
+    assert places.runs() == []
 
 
-def test_no_run_is_taken_beyond_the_free_places(app: Taskforge) -> None:
+def test_what_is_held_beyond_the_slots_is_counted(app: Taskforge) -> None:
     places = slots(1)
     task = app.task(name="plain", queue=PLAIN)(lambda: None)
 
-    assert places.take(run_of(app, task))
-    assert not places.take(run_of(app, task))
-    assert places.demand().free == (0, 3)
+    places.take([run_of(app, task), run_of(app, task), run_of(app, task)])
+
+    assert places.demand(NOW).free == (-2, 3)
+    assert (places.surplus(THREADS), places.surplus(LOOP)) == (2, 0)
 
 
 def test_with_one_pool_full_a_mixed_queue_is_asked_for_nothing(app: Taskforge) -> None:
     places = slots(1, 3, MIXED)
     task = app.task(name="plain", queue=MIXED)(lambda: None)
-    places.take(run_of(app, task))
+    places.take([run_of(app, task)])
 
-    assert places.demand().nothing
+    assert places.demand(NOW).nothing
 
 
 def test_a_queue_that_brought_an_unexpected_kind_is_mixed_from_then_on(app: Taskforge) -> None:
@@ -60,6 +64,6 @@ def test_a_queue_that_brought_an_unexpected_kind_is_mixed_from_then_on(app: Task
 
     async def odd() -> None: ...
 
-    places.take(run_of(app, app.task(name="odd")(odd).using(queue=PLAIN)))
+    places.take([run_of(app, app.task(name="odd")(odd).using(queue=PLAIN))])
 
-    assert places.demand() == Demand((2, 2), ((PLAIN, (THREADS, LOOP)),))
+    assert places.demand(NOW) == Demand((2, 2), ((PLAIN, (THREADS, LOOP)),))

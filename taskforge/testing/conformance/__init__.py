@@ -20,6 +20,7 @@ is not kept shows the values it was about.
 
 from __future__ import annotations
 
+from taskforge.testing.conformance.ahead import ClaimingAhead
 from taskforge.testing.conformance.bells import Bells
 from taskforge.testing.conformance.claiming import Claiming
 from taskforge.testing.conformance.ends import Ends
@@ -37,6 +38,18 @@ __all__ = ["BrokerConformance"]
 
 
 class BrokerConformance(
-    Enqueueing, Claiming, Settling, Fencing, Passing, Keeping, Numbers, ResentClaims, Reading, Mending, Bells, Ends
+    Enqueueing,
+    Claiming,
+    ClaimingAhead,
+    Settling,
+    Fencing,
+    Passing,
+    Keeping,
+    Numbers,
+    ResentClaims,
+    Reading,
+    Mending,
+    Bells,
+    Ends,
 ):
     """Every promise of the broker protocol."""

@@ -1,0 +1,189 @@
+"""What a worker holds beyond its free slots: only what it has shown to finish soon, and not for long."""
+
+from __future__ import annotations
+
+import pytest
+
+from taskforge import JobState, Taskforge
+from taskforge.outcome import Succeeded
+from taskforge.worker.exchanger import AHEAD_AT_MOST
+from taskforge.worker.line import Line
+from taskforge.worker.pace import STALE, WINDOW, Pace
+from taskforge.worker.slots import LOOP, THREADS, Slots
+from tests.worker.deliveries import run_of
+from tests.worker.test_exchanger import Rounds
+
+SPAN = 0.020
+
+
+def quick(pace: Pace, per_second: int = 10_000, *, start: float = 100.0) -> float:
+    """Runs that end at this rate, for a while; when the last of them ended."""
+    for step in range(10):
+        pace.ended(int(per_second * WINDOW), 0.001, start + step * WINDOW)
+    return start + 9 * WINDOW
+
+
+def test_at_first_nothing_is_earned() -> None:
+    assert Pace(SPAN).allowance(100.0) == 0
+
+
+def test_what_finishes_within_the_span_is_earned() -> None:
+    pace = Pace(SPAN)
+
+    now = quick(pace, per_second=10_000)
+
+    assert pace.allowance(now) == pytest.approx(10_000 * SPAN, abs=1)
+
+
+def test_a_run_that_takes_longer_than_the_span_ends_all_credit() -> None:
+    pace = Pace(SPAN)
+    now = quick(pace)
+
+    pace.ended(1, SPAN + 0.001, now)
+
+    assert pace.allowance(now) == 0
+
+
+def test_credit_is_earned_anew_after_a_slow_run() -> None:
+    pace = Pace(SPAN)
+    pace.ended(1, 30.0, quick(pace))
+
+    now = quick(pace, start=200.0)
+
+    assert pace.allowance(now) > 0
+
+
+def test_what_was_shown_long_ago_is_no_promise() -> None:
+    pace = Pace(SPAN)
+
+    now = quick(pace)
+
+    assert pace.allowance(now + STALE + 0.1) == 0
+
+
+def test_a_line_gives_the_first_to_a_slot_and_the_last_to_who_hands_back(app: Taskforge) -> None:
+    task = app.task(name="task")(lambda: None)
+    runs = [run_of(app, task) for _ in range(4)]
+    line = Line()
+    line.add(runs)
+
+    first, back = line.next(), line.take_back(2)
+
+    assert first is runs[0]
+    assert back == [runs[3], runs[2]]
+    assert (line.take_back(9), line.next(), line.waiting_since()) == ([runs[1]], None, float("inf"))
+
+
+def test_in_strict_order_only_the_first_queue_is_claimed_ahead(app: Taskforge) -> None:
+    task = app.task(name="task", queue="second")(lambda: None)
+    strict = Slots((8, 8), ["first", "second"], lambda queue: [False], in_order=True, ahead=SPAN)
+    fair = Slots((8, 8), ["first", "second"], lambda queue: [False], in_order=False, ahead=SPAN)
+
+    for slots in (strict, fair):
+        for step in range(10):
+            run = run_of(app, task)
+            slots.take([run])
+            run.begin(100.0 + step * WINDOW)
+            slots.end([run], 100.0 + step * WINDOW)
+
+    assert not strict.demand(100.05).ahead.get("second")
+    assert fair.demand(100.05).ahead["second"] > 0
+
+
+def test_a_queue_that_got_no_room_comes_first_and_nothing_is_claimed_ahead_meanwhile() -> None:
+    slots = Slots((8, 8), ["a", "b", "c"], lambda queue: [False], in_order=False, ahead=SPAN)
+
+    slots.hungry(frozenset({"b"}))
+    hungry = [slots.demand(100.0) for _ in range(3)]
+    slots.hungry(frozenset())
+
+    assert [demand.queues[0][0] for demand in hungry] == ["b", "b", "b"]
+    assert all(not demand.ahead for demand in hungry)
+    assert slots.demand(100.0).ahead.keys() == {"a", "b", "c"}
+
+
+class Ahead(Rounds):
+    """Rounds of an exchanger that claims ahead, for a task whose runs take as long as they are told."""
+
+    def __init__(self, app: Taskforge) -> None:
+        app.task(name="note")(lambda: None)
+        super().__init__(app, threads=2, ahead=SPAN)
+
+    def work(self, count: int, took: float) -> None:
+        """So many runs, one after the other, each taking so long (seconds)."""
+        for _ in range(count):
+            run = self.plain.line.next()
+            assert run is not None
+            run.begin(self.clock.monotonic())
+            self.clock.advance(took)
+            self.exchanger.done(run, Succeeded(None))
+            self.tick()
+
+
+@pytest.fixture
+def ahead(app: Taskforge) -> Ahead:
+    return Ahead(app)
+
+
+def test_a_worker_of_quick_jobs_holds_what_it_finishes_within_the_span(app: Taskforge, ahead: Ahead) -> None:
+    app.by_name("note").enqueue_many([()] * 100)
+    ahead.tick()
+    at_first = len(ahead.plain.line)
+
+    ahead.work(20, took=0.002)
+
+    assert at_first == 2
+    assert len(ahead.plain.line) == 2 + SPAN / 0.002
+
+
+def test_of_slow_jobs_nothing_is_held_beyond_the_slots(app: Taskforge, ahead: Ahead) -> None:
+    app.by_name("note").enqueue_many([()] * 100)
+    ahead.tick()
+
+    ahead.work(20, took=0.030)
+
+    assert len(ahead.plain.line) == 2
+
+
+def test_what_has_not_started_in_time_goes_back_to_its_place(app: Taskforge, ahead: Ahead) -> None:
+    jobs = app.by_name("note").enqueue_many([()] * 100)
+    ahead.tick()
+    ahead.work(20, took=0.002)
+    stuck = [ahead.plain.line.next(), ahead.plain.line.next()]  # both slots are taken, and stay so
+
+    ahead.clock.advance(AHEAD_AT_MOST)
+    ahead.tick()
+    ready = [job.state() for job in jobs[22:]]
+
+    assert None not in stuck
+    assert set(ready) == {JobState.READY}
+    assert all(job.info().attempts == job.info().crashes == 0 for job in jobs[22:])
+    assert [record.id for record in app.inspector.list("default", JobState.READY, 0, 3)] == [j.id for j in jobs[22:25]]
+
+
+def test_after_that_nothing_is_claimed_ahead_until_it_is_earned_anew(app: Taskforge, ahead: Ahead) -> None:
+    app.by_name("note").enqueue_many([()] * 100)
+    ahead.tick()
+    ahead.work(20, took=0.002)
+    stuck = [ahead.plain.line.next(), ahead.plain.line.next()]
+    ahead.clock.advance(AHEAD_AT_MOST)
+
+    ahead.tick(3)
+
+    assert None not in stuck
+    assert len(ahead.plain.line) == 0
+    assert (ahead.slots.surplus(THREADS), ahead.slots.surplus(LOOP)) == (0, 0)
+
+
+def test_a_drain_hands_back_at_once_what_has_not_started(app: Taskforge, ahead: Ahead) -> None:
+    app.by_name("note").enqueue_many([()] * 100)
+    ahead.tick()
+    ahead.work(20, took=0.002)
+    held = len(ahead.plain.line)
+
+    ahead.exchanger.drain()
+    ahead.tick()
+
+    counts = app.inspector.counts("default")
+    assert held > 2
+    assert (counts.succeeded, counts.running, counts.ready) == (20, 0, 80)
