@@ -15,6 +15,7 @@ from taskforge.brokers.deadline import left, until
 from taskforge.brokers.protocol import BATCH, BATCH_BYTES, Broker
 from taskforge.brokers.resend import resend
 from taskforge.brokers.stamp import Senders, Stamp
+from taskforge.carrier import Carrier, NotSent
 from taskforge.errors import BrokerRefused, BrokerUnavailable, EnqueueFailed, WouldBlock
 from taskforge.job import Enqueued, NewJob
 from taskforge.settings import Settings
@@ -38,6 +39,7 @@ class Client:
         self.patience = settings.call_timeout.total_seconds()
         self.watch = EndWatch(broker, self.patience)
         self._senders = Senders()
+        self._carrier = Carrier(self._send)
         self._announced: dict[str, float] = {}
         self._threads: ThreadPoolExecutor | None = None
         self._pid = os.getpid()
@@ -51,12 +53,27 @@ class Client:
         done: list[Enqueued] = []
         batch: Sequence[NewJob] = ()
         try:
-            self._announce({job.queue for job in jobs}, deadline)
             for batch in _batches(jobs):
-                done += self.change(partial(self.broker.enqueue, batch), deadline - time.monotonic())
+                done += self._carrier.carry(batch, deadline)
         except (BrokerUnavailable, BrokerRefused) as error:
             raise self._failed(error, jobs, len(done), batch) from error
         return done
+
+    async def aenqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        """`enqueue` without blocking the running loop."""
+        deadline = time.monotonic() + left(self.patience)
+        done: list[Enqueued] = []
+        batch: Sequence[NewJob] = ()
+        try:
+            for batch in _batches(jobs):
+                done += await self._carrier.acarry(batch, deadline)
+        except (BrokerUnavailable, BrokerRefused) as error:
+            raise self._failed(error, jobs, len(done), batch) from error
+        return done
+
+    def room(self) -> asyncio.Semaphore:
+        """To be entered before a coroutine makes the jobs of an `aenqueue`: there is room for so many at a time."""
+        return self._carrier.mailbox().room
 
     def change(self, call: Callable[[Stamp], T], patience: float | None = None) -> T:
         """The answer to a changing call, sent under one stamp until it is answered."""
@@ -91,6 +108,11 @@ class Client:
             self._threads = None
         self.broker.close()
 
+    def _send(self, jobs: Sequence[NewJob], deadline: float) -> list[Enqueued]:
+        """One batch, under one stamp, until it is answered."""
+        self._announce({job.queue for job in jobs}, deadline)
+        return self.change(partial(self.broker.enqueue, jobs), deadline - time.monotonic())
+
     def _announce(self, queues: set[str], deadline: float) -> None:
         now = time.monotonic()
         fresh = [q for q in queues if now - self._announced.get(q, -ANNOUNCE_EVERY) >= ANNOUNCE_EVERY]
@@ -104,7 +126,8 @@ class Client:
         if isinstance(error, BrokerRefused) and not done:
             return error
         ids = [job.id for job in jobs]
-        unknown = ids[done : done + len(batch)] if isinstance(error, BrokerUnavailable) else []
+        sent = isinstance(error, BrokerUnavailable) and not isinstance(error, NotSent)
+        unknown = ids[done : done + len(batch)] if sent else []
         unsent = ids[done + len(unknown) :]
         if unknown:
             what = (

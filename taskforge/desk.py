@@ -9,7 +9,7 @@ from taskforge.client import Client, patience_here
 from taskforge.codec import Codec
 from taskforge.handle import JobHandle
 from taskforge.info import Reader
-from taskforge.job import NewJob
+from taskforge.job import Enqueued, NewJob
 from taskforge.signals import Signals, emit
 from taskforge.submission import Resolver, Submission, compose
 from taskforge.task import Args, Call, OptionValues, Target
@@ -40,12 +40,15 @@ class SubmissionDesk:
     ) -> list[JobHandle[object]]:
         """Enqueue one job per Args. `stacklevel` counts the frames up to the user's call, for a warning."""
         patience = patience_here(stacklevel + 1)
-        return self._send(target, self._make(target, call, arguments), patience)
+        jobs = self._make(target, call, arguments)
+        return self._handles(target, jobs, self._app.client.enqueue(jobs, patience))
 
     async def asubmit(self, target: Target, call: OptionValues, arguments: Sequence[Args]) -> list[JobHandle[object]]:
         """`submit` without blocking the event loop."""
-        jobs = self._make(target, call, arguments)
-        return await self._app.client.threaded(lambda: self._send(target, jobs, None))
+        client = self._app.client
+        async with client.room():
+            jobs = self._make(target, call, arguments)
+            return self._handles(target, jobs, await client.aenqueue(jobs))
 
     def new_jobs(self, call: Call[..., object], arguments: Sequence[Args]) -> list[NewJob]:
         """The jobs of a task, or task.using(…), with these arguments: checked and encoded, not sent."""
@@ -69,12 +72,13 @@ class SubmissionDesk:
             shared = self._shared[key] = Submission.of(self._app, target, call)
         return shared
 
-    def _send(self, target: Target, jobs: Sequence[NewJob], patience: float | None) -> list[JobHandle[object]]:
+    def _handles(self, target: Target, jobs: Sequence[NewJob], answers: Sequence[Enqueued]) -> list[JobHandle[object]]:
+        """Tell of jobs that were accepted, and give a handle to each."""
         app, client, reader = self._app, self._app.client, self._app.reader
-        answers = list(zip(jobs, client.enqueue(jobs, patience), strict=True))
         if app.signals.job_enqueued.receivers:
-            for job, each in answers:
+            for job, each in zip(jobs, answers, strict=True):
                 emit(app.signals.job_enqueued, app, job=job, task=target.name, new=each.new)
         return [
-            JobHandle(client, reader, each.id, job.queue, new=each.new, enqueued_here=True) for job, each in answers
+            JobHandle(client, reader, each.id, job.queue, new=each.new, enqueued_here=True)
+            for job, each in zip(jobs, answers, strict=True)
         ]

@@ -21,7 +21,8 @@ LAYERS = [
     "job settlement retry outcome checks options failure",
     "signals codec ids locations around",
     "brokers",
-    *["watch", "client", "info", "handle", "task", "registry", "queues", "submission", "desk", "run", "current", "app"],
+    *["watch", "carrier", "client", "info", "handle", "task", "registry", "queues", "submission", "desk", "run"],
+    *["current", "app"],
     "worker",
     "testing",
     "cli __main__",
@@ -43,6 +44,7 @@ HOMES = {
     # Sending a stamped call again, and looking whether the broker is back: never anything inside a broker.
     "tenacity": ("taskforge.brokers.resend",),
     "msgpack": ("taskforge.codec", "taskforge.brokers.redis"),
+    "uvloop": ("taskforge.worker.loops",),
     "pytest": ("taskforge.testing",),
     "hypothesis": ("taskforge.testing",),
 }
