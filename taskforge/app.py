@@ -191,7 +191,7 @@ class Taskforge:
         self, state: JobState, queue: str | None = None, *, offset: int = 0, limit: int = 100
     ) -> list[JobInfo]:
         """`jobs` without blocking the event loop."""
-        return await self.client.threaded(partial(self._jobs, state, queue, offset, limit))
+        return await self.client.awaiting.threaded(partial(self._jobs, state, queue, offset, limit))
 
     def _jobs(self, state: JobState, queue: str | None, offset: int, limit: int) -> list[JobInfo]:
         read, inspector = self.client.read, self.inspector

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import os
 import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
-from weakref import WeakKeyDictionary
 
 from taskforge.brokers.protocol import BATCH, BATCH_BYTES
 from taskforge.errors import BrokerUnavailable
 from taskforge.job import Enqueued, NewJob
 
-logger = logging.getLogger("taskforge.client")
-
 #: Sends one batch, trying until the deadline (monotonic seconds).
 SendBatch = Callable[[Sequence[NewJob], float], list[Enqueued]]
+#: Hears which of its parcels have been answered.
+Tell = Callable[[Sequence["Parcel"]], None]
 
-#: Coroutines of one event loop that may have jobs made and not yet answered; further ones wait before they make any.
-ROOM = 1_000
 #: The sending thread ends after this many seconds without work.
 LINGER = 5.0
 
@@ -47,8 +42,6 @@ class Carrier:
         self._busy = self._idle = False
         self._line: deque[Parcel] = deque()
         self._thread: threading.Thread | None = None
-        self._mailboxes: WeakKeyDictionary[asyncio.AbstractEventLoop, Mailbox] = WeakKeyDictionary()
-        self._latest: Mailbox | None = None
 
     def carry(self, jobs: Sequence[NewJob], deadline: float) -> list[Enqueued]:
         """The answer to one batch; blocks. Raises what sending it raised, or NotSent."""
@@ -58,11 +51,8 @@ class Carrier:
             alone = not self._busy and not self._line
             if alone:
                 self._busy = True
-            else:
-                parcel = Parcel(jobs, deadline, threading.Event())
-                self._put(parcel)
         if not alone:
-            return self._told(parcel)
+            return self._carried(jobs, deadline)
         try:
             return self._send(jobs, deadline)
         finally:
@@ -71,35 +61,20 @@ class Carrier:
                 if self._line:
                     self._wake()
 
-    async def acarry(self, jobs: Sequence[NewJob], deadline: float) -> list[Enqueued]:
-        """The same from a coroutine, without blocking its loop.
-
-        Cancelled while it stands in line, its jobs are withdrawn; later, their fate is unknown.
-        """
-        mailbox = self.mailbox()
-        parcel = Parcel(jobs, deadline, mailbox)
-        future: asyncio.Future[list[Enqueued]] = mailbox.loop.create_future()
-        parcel.future = future
-        with self._changed:
-            self._put(parcel)
-        mailbox.expect(parcel)
-        try:
-            return await future
-        except BaseException:
-            with self._changed:
-                parcel.withdrawn = True
-            raise
-
-    def mailbox(self) -> Mailbox:
-        """The running loop's."""
-        loop = asyncio.get_running_loop()
+    def put(self, parcel: Parcel) -> None:
+        """Have these sent by the sending thread, which tells the parcel's waiter."""
         if self._pid != os.getpid():
             self._start_anew()
-        latest = self._latest
-        if latest is None or latest.loop is not loop:
-            with self._changed:
-                latest = self._latest = self._mailboxes.setdefault(loop, Mailbox(loop, self._changed))
-        return latest
+        with self._changed:
+            self._put(parcel)
+
+    def withdraw(self, parcel: Parcel) -> BrokerUnavailable:
+        """Send it no more; what to say to its caller, whose patience is over."""
+        with self._changed:
+            parcel.withdrawn = True
+            if parcel.sent:
+                return BrokerUnavailable("the broker did not answer in time")
+        return NotSent("the broker answered too slowly: other calls of this process were before this one")
 
     def _put(self, parcel: Parcel) -> None:
         """With the lock held."""
@@ -114,12 +89,13 @@ class Carrier:
         elif self._idle:
             self._changed.notify()
 
-    def _told(self, parcel: Parcel) -> list[Enqueued]:
-        """Wait, in the caller's thread, for what the sending thread has to say."""
-        assert isinstance(parcel.waiter, threading.Event)
-        if not parcel.waiter.wait(parcel.deadline - time.monotonic()):
-            with self._changed:
-                raise parcel.withdraw()
+    def _carried(self, jobs: Sequence[NewJob], deadline: float) -> list[Enqueued]:
+        """Have the sending thread send these, and wait."""
+        told = threading.Event()
+        parcel = Parcel(jobs, deadline, lambda parcels: told.set())
+        self.put(parcel)
+        if not told.wait(deadline - time.monotonic()):
+            raise self.withdraw(parcel)
         if parcel.error is not None:
             raise parcel.error
         return parcel.answer
@@ -173,80 +149,21 @@ class Carrier:
         return parcels
 
     def _tell(self, parcels: Sequence[Parcel]) -> None:
-        by_mailbox: defaultdict[Mailbox, list[Parcel]] = defaultdict(list)
+        by_waiter: defaultdict[Tell, list[Parcel]] = defaultdict(list)
         for parcel in parcels:
-            if isinstance(parcel.waiter, Mailbox):
-                by_mailbox[parcel.waiter].append(parcel)
-            else:
-                parcel.waiter.set()
-        for mailbox, some in by_mailbox.items():
-            try:
-                mailbox.loop.call_soon_threadsafe(mailbox.deliver, some)
-            except RuntimeError:  # the loop is closed: nobody there waits any more
-                logger.debug("answers_not_delivered", extra={"jobs": len(some)})
+            by_waiter[parcel.tell].append(parcel)
+        for tell, some in by_waiter.items():
+            tell(some)
 
 
 class Parcel:
-    """The jobs of one caller, and what became of them."""
+    """The jobs of one caller, and what became of them. `tell` is called in the sending thread."""
 
-    __slots__ = ("answer", "deadline", "error", "future", "jobs", "sent", "size", "waiter", "withdrawn")
+    __slots__ = ("answer", "deadline", "error", "jobs", "sent", "size", "tell", "withdrawn")
 
-    def __init__(self, jobs: Sequence[NewJob], deadline: float, waiter: threading.Event | Mailbox) -> None:
-        self.jobs, self.deadline, self.waiter = jobs, deadline, waiter
+    def __init__(self, jobs: Sequence[NewJob], deadline: float, tell: Tell) -> None:
+        self.jobs, self.deadline, self.tell = jobs, deadline, tell
         self.size = len(jobs[0].body) if len(jobs) == 1 else sum([len(job.body) for job in jobs])
         self.sent = self.withdrawn = False
         self.error: BaseException | None = None
         self.answer: list[Enqueued] = []
-        self.future: asyncio.Future[list[Enqueued]] | None = None
-
-    def withdraw(self) -> BrokerUnavailable:
-        """Send it no more, with the carrier's lock held; what to say when its deadline has passed."""
-        self.withdrawn = True
-        if self.sent:
-            return BrokerUnavailable("the broker did not answer in time")
-        return NotSent("the broker answered too slowly: other calls of this process were before this one")
-
-
-class Mailbox:
-    """Where the coroutines of one event loop wait for their answers. Used in that loop's thread alone."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, changed: threading.Condition) -> None:
-        self.loop, self._changed = loop, changed
-        #: Taken before jobs are made, so that a slow broker holds callers back, not their payloads in memory.
-        self.room = asyncio.Semaphore(ROOM)
-        self._expected: deque[Parcel] = deque()
-        self._timer: asyncio.TimerHandle | None = None
-
-    def expect(self, parcel: Parcel) -> None:
-        """An answer shall come before the parcel's deadline. One timer watches over all: patience is the same."""
-        self._expected.append(parcel)
-        if self._timer is None:
-            self._timer = self.loop.call_later(max(0.0, parcel.deadline - time.monotonic()), self._look)
-
-    def deliver(self, parcels: Sequence[Parcel]) -> None:
-        """These have been answered."""
-        for parcel in parcels:
-            future = parcel.future
-            if future is None or future.done():
-                continue
-            if parcel.error is not None:
-                future.set_exception(parcel.error)
-            else:
-                future.set_result(parcel.answer)
-        while self._expected and _answered(self._expected[0]):
-            self._expected.popleft()
-
-    def _look(self) -> None:
-        now = time.monotonic()
-        while self._expected and (_answered(self._expected[0]) or self._expected[0].deadline <= now):
-            parcel = self._expected.popleft()
-            if parcel.future is not None and not parcel.future.done():
-                with self._changed:
-                    parcel.future.set_exception(parcel.withdraw())
-        self._timer = None
-        if self._expected:
-            self._timer = self.loop.call_later(max(0.0, self._expected[0].deadline - now), self._look)
-
-
-def _answered(parcel: Parcel) -> bool:
-    return parcel.future is None or parcel.future.done()

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
+import importlib
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from taskforge.brokers.deadline import left, until
+from taskforge.brokers.deadline import left
 from taskforge.brokers.protocol import BATCH, BATCH_BYTES, Broker
 from taskforge.brokers.resend import resend
 from taskforge.brokers.stamp import Senders, Stamp
@@ -21,14 +21,15 @@ from taskforge.job import Enqueued, NewJob
 from taskforge.settings import Settings
 from taskforge.watch import EndWatch
 
+if TYPE_CHECKING:
+    from taskforge.awaiting import AsyncClient
+
 T = TypeVar("T")
 
 #: Inside a running event loop a sync call may block the loop this long (seconds), no longer.
 PATIENCE_IN_LOOP = 1.0
 #: How often (seconds) a process repeats that a queue exists.
 ANNOUNCE_EVERY = 600.0
-#: Threads that carry the async twins' calls.
-ASYNC_THREADS = 8
 
 
 class Client:
@@ -39,10 +40,9 @@ class Client:
         self.patience = settings.call_timeout.total_seconds()
         self.watch = EndWatch(broker, self.patience)
         self._senders = Senders()
-        self._carrier = Carrier(self._send)
+        self.carrier = Carrier(self._send)
         self._announced: dict[str, float] = {}
-        self._threads: ThreadPoolExecutor | None = None
-        self._pid = os.getpid()
+        self._awaiting: AsyncClient | None = None
 
     def enqueue(self, jobs: Sequence[NewJob], patience: float | None = None) -> list[Enqueued]:
         """Hand jobs to the broker, in batches. Their order is kept.
@@ -51,29 +51,19 @@ class Client:
         """
         deadline = time.monotonic() + left(self.patience if patience is None else patience)
         done: list[Enqueued] = []
-        batch: Sequence[NewJob] = ()
-        try:
-            for batch in _batches(jobs):
-                done += self._carrier.carry(batch, deadline)
-        except (BrokerUnavailable, BrokerRefused) as error:
-            raise self._failed(error, jobs, len(done), batch) from error
+        for batch in self.batches(jobs):
+            with self.failing(jobs, done, batch):
+                done += self.carrier.carry(batch, deadline)
         return done
 
-    async def aenqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
-        """`enqueue` without blocking the running loop."""
-        deadline = time.monotonic() + left(self.patience)
-        done: list[Enqueued] = []
-        batch: Sequence[NewJob] = ()
-        try:
-            for batch in _batches(jobs):
-                done += await self._carrier.acarry(batch, deadline)
-        except (BrokerUnavailable, BrokerRefused) as error:
-            raise self._failed(error, jobs, len(done), batch) from error
-        return done
-
-    def room(self) -> asyncio.Semaphore:
-        """To be entered before a coroutine makes the jobs of an `aenqueue`: there is room for so many at a time."""
-        return self._carrier.mailbox().room
+    @property
+    def awaiting(self) -> AsyncClient:
+        """The same for coroutines."""
+        if self._awaiting is None:
+            # By name: a program without coroutines never loads asyncio.
+            made: type[AsyncClient] = importlib.import_module("taskforge.awaiting").AsyncClient
+            self._awaiting = made(self)
+        return self._awaiting
 
     def change(self, call: Callable[[Stamp], T], patience: float | None = None) -> T:
         """The answer to a changing call, sent under one stamp until it is answered."""
@@ -85,27 +75,11 @@ class Client:
         """The answer to a call that changes nothing."""
         return resend(call, self.broker, self.patience)
 
-    async def threaded(self, call: Callable[[], T]) -> T:
-        """Make a blocking call from a coroutine, within the same patience, waiting for a thread included.
-
-        If the coroutine is cancelled, the call may still take effect.
-        """
-        deadline = time.monotonic() + self.patience
-
-        def within() -> T:
-            with until(deadline):
-                return call()
-
-        if self._threads is None or self._pid != os.getpid():
-            self._pid, self._threads = os.getpid(), ThreadPoolExecutor(ASYNC_THREADS, "taskforge-async")
-        return await asyncio.get_running_loop().run_in_executor(self._threads, within)
-
     def close(self) -> None:
         """Let the broker's connections go."""
         self.watch.close()
-        if self._threads is not None:
-            self._threads.shutdown(wait=False)
-            self._threads = None
+        if self._awaiting is not None:
+            self._awaiting.close()
         self.broker.close()
 
     def _send(self, jobs: Sequence[NewJob], deadline: float) -> list[Enqueued]:
@@ -120,28 +94,24 @@ class Client:
             resend(lambda: self.broker.announce(fresh), self.broker, deadline - now)
             self._announced.update(dict.fromkeys(fresh, now))
 
-    def _failed(
-        self, error: BrokerUnavailable | BrokerRefused, jobs: Sequence[NewJob], done: int, batch: Sequence[NewJob]
-    ) -> BrokerUnavailable | BrokerRefused:
-        if isinstance(error, BrokerRefused) and not done:
-            return error
-        ids = [job.id for job in jobs]
-        sent = isinstance(error, BrokerUnavailable) and not isinstance(error, NotSent)
-        unknown = ids[done : done + len(batch)] if sent else []
-        unsent = ids[done + len(unknown) :]
-        if unknown:
-            what = (
-                f"whether these jobs were enqueued is unknown: {_listed(unknown)}; "
-                "enqueuing the same again under the same ids (job_id=…) is safe"
-            )
-        else:
-            what = f"{done} of {len(ids)} jobs were enqueued" if done else "nothing was enqueued"
-        return EnqueueFailed(
-            f"{error}; {what}",
-            done=ids[:done],
-            unknown=unknown,
-            unsent=unsent,
-        )
+    @contextmanager
+    def failing(self, jobs: Sequence[NewJob], done: Sequence[Enqueued], batch: Sequence[NewJob]) -> Iterator[None]:
+        """Turn an error of sending `batch`, a part of `jobs`, into one that says what became of them all."""
+        try:
+            yield
+        except (BrokerUnavailable, BrokerRefused) as error:
+            raise _failed(error, [job.id for job in jobs], len(done), len(batch)) from error
+
+    def batches(self, jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:
+        """Slices within the bounds of one call."""
+        start = size = 0
+        for at, job in enumerate(jobs):
+            if at > start and (at - start >= BATCH or size + len(job.body) > BATCH_BYTES):
+                yield jobs[start:at]
+                start, size = at, 0
+            size += len(job.body)
+        if start < len(jobs):
+            yield jobs[start:]
 
 
 def refuse_in_loop(name: str, twin: str) -> None:
@@ -164,19 +134,25 @@ def patience_here(stacklevel: int) -> float | None:
 
 def in_loop() -> bool:
     """Whether the calling thread runs an event loop."""
-    return asyncio._get_running_loop() is not None  # the public twin raises instead, which costs 1 µs a call
+    asyncio = sys.modules.get("asyncio")  # not loaded, no loop
+    return asyncio is not None and asyncio._get_running_loop() is not None  # the public twin raises: 1 µs a call
 
 
-def _batches(jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:
-    """Slices within the bounds of one call."""
-    start = size = 0
-    for at, job in enumerate(jobs):
-        if at > start and (at - start >= BATCH or size + len(job.body) > BATCH_BYTES):
-            yield jobs[start:at]
-            start, size = at, 0
-        size += len(job.body)
-    if start < len(jobs):
-        yield jobs[start:]
+def _failed(
+    error: BrokerUnavailable | BrokerRefused, ids: Sequence[str], done: int, batch: int
+) -> BrokerUnavailable | BrokerRefused:
+    if isinstance(error, BrokerRefused) and not done:
+        return error
+    sent = isinstance(error, BrokerUnavailable) and not isinstance(error, NotSent)
+    unknown = ids[done : done + batch] if sent else []
+    if unknown:
+        what = (
+            f"whether these jobs were enqueued is unknown: {_listed(unknown)}; "
+            "enqueuing the same again under the same ids (job_id=…) is safe"
+        )
+    else:
+        what = f"{done} of {len(ids)} jobs were enqueued" if done else "nothing was enqueued"
+    return EnqueueFailed(f"{error}; {what}", done=ids[:done], unknown=unknown, unsent=ids[done + len(unknown) :])
 
 
 def _listed(ids: Sequence[str]) -> str:

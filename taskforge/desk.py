@@ -45,10 +45,10 @@ class SubmissionDesk:
 
     async def asubmit(self, target: Target, call: OptionValues, arguments: Sequence[Args]) -> list[JobHandle[object]]:
         """`submit` without blocking the event loop."""
-        client = self._app.client
+        client = self._app.client.awaiting
         async with client.room():
             jobs = self._make(target, call, arguments)
-            return self._handles(target, jobs, await client.aenqueue(jobs))
+            return self._handles(target, jobs, await client.enqueue(jobs))
 
     def new_jobs(self, call: Call[..., object], arguments: Sequence[Args]) -> list[NewJob]:
         """The jobs of a task, or task.using(…), with these arguments: checked and encoded, not sent."""

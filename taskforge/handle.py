@@ -68,7 +68,7 @@ class JobHandle(Generic[R_co]):
     async def aresult(self, timeout: Seconds | None = None) -> R_co:
         """`result` without blocking the event loop."""
         span = None if timeout is None else seconds(timeout)
-        return self._result(await self._client.watch.arecords(self.queue, self.id, span), timeout)
+        return self._result(await self._client.awaiting.records(self.queue, self.id, span), timeout)
 
     def state(self) -> JobState:
         """Where the job stands now. Raises JobNotFound."""
@@ -76,7 +76,7 @@ class JobHandle(Generic[R_co]):
 
     async def astate(self) -> JobState:
         """`state` without blocking the event loop."""
-        return (await self._client.threaded(self._find)).state
+        return (await self._client.awaiting.threaded(self._find)).state
 
     def info(self) -> JobInfo:
         """Everything known about the job now. Raises JobNotFound."""
@@ -84,7 +84,7 @@ class JobHandle(Generic[R_co]):
 
     async def ainfo(self) -> JobInfo:
         """`info` without blocking the event loop."""
-        return self._info(await self._client.threaded(self._find))
+        return self._info(await self._client.awaiting.threaded(self._find))
 
     def cancel(self) -> Cancellation:
         """End a waiting job as cancelled, or ask a running one to stop; says which. Raises JobNotFound.
@@ -96,7 +96,7 @@ class JobHandle(Generic[R_co]):
 
     async def acancel(self) -> Cancellation:
         """`cancel` without blocking the event loop."""
-        return await self._client.threaded(self._cancel)
+        return await self._client.awaiting.threaded(self._cancel)
 
     def redrive(self) -> bool:
         """Run a dead or cancelled job again, with all its attempts; False if it is neither. Raises JobNotFound."""
@@ -105,7 +105,7 @@ class JobHandle(Generic[R_co]):
 
     async def aredrive(self) -> bool:
         """`redrive` without blocking the event loop."""
-        return await self._client.threaded(self._redrive)
+        return await self._client.awaiting.threaded(self._redrive)
 
     def promote(self) -> bool:
         """Make a delayed job ready now; False if it is not delayed. Raises JobNotFound."""
@@ -114,7 +114,7 @@ class JobHandle(Generic[R_co]):
 
     async def apromote(self) -> bool:
         """`promote` without blocking the event loop."""
-        return await self._client.threaded(self._promote)
+        return await self._client.awaiting.threaded(self._promote)
 
     def set_priority(self, priority: int) -> bool:
         """Change the priority of a job that has not ended (-100 to 100, higher first); False if it has. Raises
@@ -125,7 +125,7 @@ class JobHandle(Generic[R_co]):
 
     async def aset_priority(self, priority: int) -> bool:
         """`set_priority` without blocking the event loop."""
-        return await self._client.threaded(lambda: self._set_priority(priority))
+        return await self._client.awaiting.threaded(lambda: self._set_priority(priority))
 
     # The work behind each pair of twins.
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import itertools
 import os
-import secrets
 import threading
 import time
 from datetime import UTC, datetime
 
 # Crockford's base 32 in lower case: no i, l, o, u; the letters sort as their values.
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
-_TRIPLES = [_DIGITS[i >> 10] + _DIGITS[i >> 5 & 31] + _DIGITS[i & 31] for i in range(32768)]
+_PAIRS = [a + b for a in _DIGITS for b in _DIGITS]
 _LENGTH = 26
 
 
@@ -26,7 +25,7 @@ class _Ids:
         self.start_anew()
 
     def start_anew(self) -> None:
-        self._process = "".join(secrets.choice(_DIGITS) for _ in range(11))
+        self._process = "".join([_DIGITS[byte & 31] for byte in os.urandom(11)])
         self._count = itertools.count().__next__
         self._lock = threading.Lock()
         self._last = 0
@@ -37,10 +36,10 @@ class _Ids:
         if ms > self._last:
             with self._lock:
                 if ms > self._last:  # a clock that steps back leaves the last millisecond standing: ids go on rising
-                    self._head = _TRIPLES[ms >> 30 & 32767] + _TRIPLES[ms >> 15 & 32767] + _TRIPLES[ms & 32767]
+                    self._head = "".join([_DIGITS[ms >> shift & 31] for shift in range(40, -1, -5)])
                     self._last = ms
         n = self._count()
-        return self._head + _TRIPLES[n >> 15 & 32767] + _TRIPLES[n & 32767] + self._process
+        return self._head + _PAIRS[n >> 20 & 1023] + _PAIRS[n >> 10 & 1023] + _PAIRS[n & 1023] + self._process
 
 
 _ids = _Ids()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 from taskforge.brokers.protocol import LOOK_EVERY, Broker, Waiter
 from taskforge.brokers.resend import resend
@@ -43,45 +42,30 @@ class EndWatch:
         """The job's records once every one has ended; what they are by then, after `timeout` seconds (None: no
         limit).
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = float("inf") if timeout is None else time.monotonic() + timeout
         told = threading.Event()
-        self._add(job_id, told.set)
-        try:
+        with self.told(job_id, told.set):
             while True:
-                records = self._look(queue, job_id)
-                rest = _rest(deadline)
+                records = self.look(queue, job_id)
+                rest = deadline - time.monotonic()
                 if all(r.state.ended for r in records) or rest <= 0:
                     return records
                 told.wait(min(rest, LOOK_EVERY))
                 told.clear()
-        finally:
-            self._drop(job_id, told.set)
 
-    async def arecords(self, queue: str | None, job_id: str, timeout: float | None) -> list[JobRecord]:
-        """The same, without blocking the loop."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        loop = asyncio.get_running_loop()
-        told = asyncio.Event()
-
-        def tell() -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(told.set)
-
+    @contextmanager
+    def told(self, job_id: str, tell: Callable[[], None]) -> Iterator[None]:
+        """Have `tell` called, from another thread, whenever it is time to look at the job again."""
         self._add(job_id, tell)
         try:
-            while True:
-                records = await loop.run_in_executor(None, self._look, queue, job_id)
-                rest = _rest(deadline)
-                if all(r.state.ended for r in records) or rest <= 0:
-                    return records
-                try:
-                    await asyncio.wait_for(told.wait(), min(rest, LOOK_EVERY))
-                except TimeoutError:
-                    continue
-                finally:
-                    told.clear()
+            yield
         finally:
             self._drop(job_id, tell)
+
+    def look(self, queue: str | None, job_id: str) -> list[JobRecord]:
+        """The job's records now; of those that have not ended, the end will be told."""
+        waiter = self._listening()
+        return resend(lambda: waiter.watch(queue, job_id), self._broker, self._patience)
 
     def close(self) -> None:
         """Stop listening; callers go on by reading alone. Not in a forked child: the waiter is its parent's there."""
@@ -89,10 +73,6 @@ class EndWatch:
         waiter, self._waiter = self._waiter, None
         if waiter is not None and self._pid == os.getpid():
             _close(waiter)
-
-    def _look(self, queue: str | None, job_id: str) -> list[JobRecord]:
-        waiter = self._listening()
-        return resend(lambda: waiter.watch(queue, job_id), self._broker, self._patience)
 
     def _add(self, job_id: str, tell: Callable[[], None]) -> None:
         if self._pid != os.getpid():
@@ -152,7 +132,3 @@ def _close(waiter: Waiter) -> None:
     """Let it go; a broker that has nothing good to say any more is told nothing."""
     with suppress(BrokerError):
         waiter.close()
-
-
-def _rest(deadline: float | None) -> float:
-    return float("inf") if deadline is None else deadline - time.monotonic()

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Callable
 from typing import TypeVar
-
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from taskforge.brokers.deadline import left, until
 from taskforge.brokers.protocol import Broker
 from taskforge.errors import BrokerUnavailable
 
 T = TypeVar("T")
-
-#: The first wait between two tries is below this many seconds, and doubles; and it never exceeds the second one.
-FIRST_WAIT, LONGEST_WAIT = 0.05, 1.0
 
 
 def resend(call: Callable[[], T], broker: Broker, patience: float) -> T:
@@ -37,9 +33,10 @@ def resend(call: Callable[[], T], broker: Broker, patience: float) -> T:
 
 def reach(broker: Broker, patience: float) -> None:
     """Return when the broker answers. Raises BrokerUnavailable after `patience` seconds without an answer."""
-    Retrying(
-        retry=retry_if_exception_type(BrokerUnavailable),
-        stop=stop_after_delay(patience),
-        wait=wait_random_exponential(multiplier=FIRST_WAIT, max=LONGEST_WAIT),
-        reraise=True,
-    )(broker.open)
+    started = time.monotonic()
+    try:
+        return broker.open()
+    except BrokerUnavailable:
+        # By name: tenacity is loaded once it is needed, as a rule never.
+        knock: Callable[[Broker, float], None] = importlib.import_module("taskforge.brokers.knocking").knock
+    return knock(broker, patience - (time.monotonic() - started))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +23,7 @@ class Sender:
     """
 
     def __init__(self) -> None:
-        self.id = f"{socket.gethostname()[:40]}.{os.getpid()}.{secrets.token_hex(8)}"
+        self.id = f"{os.uname().nodename[:40]}.{os.getpid()}.{os.urandom(8).hex()}"
         self.pid = os.getpid()
         self._number = 0
 

@@ -1,0 +1,168 @@
+"""The client for coroutines: what must not block an event loop. Loaded with the first such call, as asyncio is."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+from weakref import WeakKeyDictionary
+
+from taskforge.brokers.deadline import left, until
+from taskforge.brokers.protocol import LOOK_EVERY
+from taskforge.carrier import Carrier, Parcel
+from taskforge.job import Enqueued, JobRecord, NewJob
+
+if TYPE_CHECKING:
+    from taskforge.client import Client
+
+T = TypeVar("T")
+
+#: Coroutines of one event loop that may have jobs made and not yet answered; further ones wait before they make any.
+ROOM = 1_000
+#: Threads that carry the other calls.
+THREADS = 8
+
+
+class AsyncClient:
+    """Beside each client; any event loop may use it."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._pid = os.getpid()
+        self._threads: ThreadPoolExecutor | None = None
+        self._mailboxes: WeakKeyDictionary[asyncio.AbstractEventLoop, Mailbox] = WeakKeyDictionary()
+        self._latest: Mailbox | None = None
+
+    def room(self) -> asyncio.Semaphore:
+        """To be entered before a coroutine makes the jobs of an `enqueue`: there is room for so many at a time."""
+        return self._mailbox().room
+
+    async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        """`Client.enqueue`. Cancelled while they stand in line, jobs are withdrawn; later, their fate is unknown."""
+        client = self._client
+        deadline = time.monotonic() + left(client.patience)
+        if len(jobs) == 1:  # the many: one parcel, and no list to build
+            with client.failing(jobs, [], jobs):
+                return await self._mailbox().carry(jobs, deadline)
+        done: list[Enqueued] = []
+        for batch in client.batches(jobs):
+            with client.failing(jobs, done, batch):
+                done += await self._mailbox().carry(batch, deadline)
+        return done
+
+    async def threaded(self, call: Callable[[], T]) -> T:
+        """Make a blocking call from a coroutine, within the client's patience, waiting for a thread included.
+
+        If the coroutine is cancelled, the call may still take effect.
+        """
+        deadline = time.monotonic() + self._client.patience
+
+        def within() -> T:
+            with until(deadline):
+                return call()
+
+        if self._threads is None or self._pid != os.getpid():
+            self._pid, self._threads = os.getpid(), ThreadPoolExecutor(THREADS, "taskforge-async")
+        return await asyncio.get_running_loop().run_in_executor(self._threads, within)
+
+    async def records(self, queue: str | None, job_id: str, timeout: float | None) -> list[JobRecord]:
+        """`EndWatch.records`."""
+        watch = self._client.watch
+        deadline = float("inf") if timeout is None else time.monotonic() + timeout
+        loop = asyncio.get_running_loop()
+        told = asyncio.Event()
+
+        def tell() -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(told.set)
+
+        with watch.told(job_id, tell):
+            while True:
+                records = await loop.run_in_executor(None, watch.look, queue, job_id)
+                rest = deadline - time.monotonic()
+                if all(r.state.ended for r in records) or rest <= 0:
+                    return records
+                try:
+                    await asyncio.wait_for(told.wait(), min(rest, LOOK_EVERY))
+                except TimeoutError:
+                    continue
+                finally:
+                    told.clear()
+
+    def close(self) -> None:
+        """Let the threads go."""
+        if self._threads is not None:
+            self._threads.shutdown(wait=False)
+            self._threads = None
+
+    def _mailbox(self) -> Mailbox:
+        """The running loop's."""
+        loop = asyncio.get_running_loop()
+        latest = self._latest
+        if latest is None or latest.loop is not loop:
+            made = Mailbox(loop, self._client.carrier)
+            latest = self._latest = self._mailboxes.setdefault(loop, made)
+        return latest
+
+
+class Mailbox:
+    """Where the coroutines of one event loop wait for their answers. Used in that loop's thread, but for `post`."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, carrier: Carrier) -> None:
+        self.loop, self._carrier = loop, carrier
+        #: Taken before jobs are made, so that a slow broker holds callers back, not their payloads in memory.
+        self.room = asyncio.Semaphore(ROOM)
+        self._waiting: dict[Parcel, asyncio.Future[list[Enqueued]]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._expected: deque[Parcel] = deque()
+
+    async def carry(self, jobs: Sequence[NewJob], deadline: float) -> list[Enqueued]:
+        """Have one batch sent, and wait for the answer."""
+        parcel = Parcel(jobs, deadline, self.post)
+        future: asyncio.Future[list[Enqueued]] = self.loop.create_future()
+        self._waiting[parcel] = future
+        self._carrier.put(parcel)
+        self._expected.append(parcel)
+        if self._timer is None:  # one watches over all: they have about the same patience
+            self._timer = self.loop.call_later(max(0.0, deadline - time.monotonic()), self._look)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self._waiting.pop(parcel, None)
+            self._carrier.withdraw(parcel)
+            raise
+
+    def post(self, parcels: Sequence[Parcel]) -> None:
+        """These have been answered. From the sending thread."""
+        try:
+            self.loop.call_soon_threadsafe(self._deliver, parcels)
+        except RuntimeError:
+            return  # the loop is closed: nobody there waits any more
+
+    def _deliver(self, parcels: Sequence[Parcel]) -> None:
+        for parcel in parcels:
+            future = self._waiting.pop(parcel, None)
+            if future is None or future.done():
+                continue
+            if parcel.error is not None:
+                future.set_exception(parcel.error)
+            else:
+                future.set_result(parcel.answer)
+        while self._expected and self._expected[0] not in self._waiting:
+            self._expected.popleft()
+
+    def _look(self) -> None:
+        """End the waits that are over."""
+        now = time.monotonic()
+        while self._expected and (self._expected[0].deadline <= now or self._expected[0] not in self._waiting):
+            parcel = self._expected.popleft()
+            future = self._waiting.pop(parcel, None)
+            if future is not None and not future.done():
+                future.set_exception(self._carrier.withdraw(parcel))
+        self._timer = None
+        if self._expected:
+            self._timer = self.loop.call_later(max(0.0, self._expected[0].deadline - now), self._look)
