@@ -101,6 +101,11 @@ class Demand:
         rooms = (min([free[p] for p in pools]) + ahead.get(queue, 0) for queue, pools in self.queues if pools)
         return not any(room > 0 for room in rooms)
 
+    @property
+    def into_slots(self) -> bool:
+        """True when some queue could be given a job into a free slot."""
+        return any(pools and min([self.free[p] for p in pools]) > 0 for _, pools in self.queues)
+
 
 @dataclass(frozen=True, slots=True)
 class Exchange:

@@ -60,6 +60,7 @@ class Exchanger:
         self._draining = self._stopping = False
         self._give_up_at = float("inf")
         self._look_at: float | None = None  # set while listening: nothing to claim until a bell, or until then
+        self._looked_beyond = False  # no slot was free at that look: some job may wait for one, and be for no less
 
     # From other threads.
 
@@ -112,6 +113,8 @@ class Exchanger:
         self._take_back(now)
         ended = self._gather()
         self.slots.end([run for run, _ in ended if run is not None], now)
+        if ended and self._looked_beyond:
+            self._look_at = None
         demand = Demand() if self._draining or self._look_at is not None else self.slots.demand(now)
         overdue = now - self.last_exchange > TEND_EVERY and not self._draining
         if not ended and demand.nothing and not overdue:
@@ -122,7 +125,8 @@ class Exchanger:
         claimed = self._hand_out(reply)
         if demand.nothing:
             return True
-        if not claimed and not reply.more:
+        if not claimed and not reply.more and not reply.starved:
+            self._looked_beyond = not demand.into_slots
             due = LOOK_EVERY if reply.next_due is None else reply.next_due.total_seconds()
             self._look_at = self.app.clock.monotonic() + min(LOOK_EVERY, max(0.0, due))
         return bool(claimed or reply.more)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from taskforge import JobState, Taskforge
+from taskforge import JobHandle, JobState, Taskforge
+from taskforge.brokers.protocol import Demand
+from taskforge.brokers.stamp import Sender
 from taskforge.outcome import Succeeded
 from taskforge.worker.exchanger import AHEAD_AT_MOST
 from taskforge.worker.line import Line
@@ -173,6 +175,31 @@ def test_after_that_nothing_is_claimed_ahead_until_it_is_earned_anew(app: Taskfo
     assert None not in stuck
     assert len(ahead.plain.line) == 0
     assert (ahead.slots.surplus(THREADS), ahead.slots.surplus(LOOP)) == (0, 0)
+
+
+def test_a_job_that_may_not_be_claimed_ahead_starts_with_the_next_free_slot(app: Taskforge, ahead: Ahead) -> None:
+    crashed = crash(app)
+    app.by_name("note").enqueue_many([()] * 22)
+    ahead.tick()
+
+    ahead.work(20, took=0.002)
+    in_line, while_slots_are_taken = len(ahead.plain.line), crashed.state()
+    ahead.work(1, took=0.002)
+
+    assert (in_line, while_slots_are_taken) == (2, JobState.READY)
+    assert crashed.state() is JobState.RUNNING
+
+
+def crash(app: Taskforge) -> JobHandle[object]:
+    """A job, behind all others, that waits again after its lease ran out in another worker."""
+    job = app.by_name("note").using(priority=-9).enqueue()
+    app.broker.exchange(Demand((1,), (("default", (0,)),)), [], Sender().stamp())
+    lease = app.settings.lease.total_seconds()
+    for _ in range(4):
+        app.clock.advance(lease / 4 + 0.1)  # type: ignore[attr-defined]  # a FakeClock
+        app.broker.exchange(Demand((0,), (("default", (0,)),)), [], Sender().stamp())
+    assert job.info().crashes == 1
+    return job
 
 
 def test_a_drain_hands_back_at_once_what_has_not_started(app: Taskforge, ahead: Ahead) -> None:
