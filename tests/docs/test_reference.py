@@ -32,6 +32,7 @@ LEVELS = ("debug", "info", "warning", "error", "exception", "critical", "log")
 
 Row = dict[str, str]
 UNITS: dict[str, timedelta | int] = {
+    "ms": timedelta(milliseconds=1),
     "s": timedelta(seconds=1),
     "min": timedelta(minutes=1),
     "h": timedelta(hours=1),
