@@ -33,7 +33,7 @@ class ThreadExecutor:
     def __init__(self, threads: int, runner: Runner, loop: LoopExecutor, done: Done) -> None:
         self._runner, self._loop, self._done = runner, loop, done
         self.line = Line()
-        #: One token per thread that shall look at the line: True to go on, False to end.
+        #: A token wakes one thread to look at the line (True), or to end (False).
         self._bell: SimpleQueue[bool] = SimpleQueue()
         self._threads = [
             threading.Thread(target=self._work, name=f"taskforge-run-{n}", daemon=True) for n in range(threads)
@@ -49,8 +49,7 @@ class ThreadExecutor:
         for run in runs:
             run.handed_out = now
         self.line.add(runs)
-        for _ in range(min(len(runs), len(self._threads))):
-            self._bell.put(True)
+        self._wake_one()
 
     def stop(self, timeout: float) -> None:
         """Let the threads end; they finish what they run."""
@@ -64,11 +63,20 @@ class ThreadExecutor:
         home = os.getpid()
         while self._bell.get():
             while (run := self.line.next()) is not None:
+                self._wake_one()
                 # In a context of its own, so that no run sees what another one left in a ContextVar.
                 outcome = copy_context().run(self._runner.call, run, self._enter_async)
                 if os.getpid() != home:
                     os._exit(0)  # a child that the task forked, and that came back from it: the run is its parent's
                 self._done(run, outcome)
+
+    def _wake_one(self) -> None:
+        """Have one more thread look, if there is something in line: each that starts a run wakes the next.
+
+        Waking all at once would have most of them wait for the interpreter's lock, to find nothing left.
+        """
+        if self.line and self._bell.empty():
+            self._bell.put(True)
 
     def _enter_async(self, stack: ExitStack, manager: AbstractAsyncContextManager[object]) -> None:
         """Enter an async wrapper around a plain function: on the loop, while this thread waits."""
@@ -84,7 +92,7 @@ class LoopExecutor:
         self.line = Line()
         self._loop: asyncio.AbstractEventLoop
         self._finishing = False
-        self._tasks: dict[asyncio.Task[None], Run] = {}
+        self._tasks: dict[asyncio.Task[Outcome], Run] = {}
         self._thread = threading.Thread(target=self._serve, name="taskforge-loop", daemon=True)
 
     def start(self) -> None:
@@ -112,25 +120,23 @@ class LoopExecutor:
     def _begin(self) -> None:
         """Fill the free slots from the line."""
         while not self._finishing and len(self._tasks) < self._slots and (run := self.line.next()) is not None:
-            task = self._loop.create_task(self._work(run), name=run.id)
+            task = self._loop.create_task(self._runner.acall(run), name=run.id)
             self._tasks[task] = run
             task.add_done_callback(self._finished)
             run.on_stop = partial(self._cancel, task)
             if run.should_stop:
                 task.cancel()
 
-    def _finished(self, task: asyncio.Task[None]) -> None:
+    def _finished(self, task: asyncio.Task[Outcome]) -> None:
         run = self._tasks.pop(task)
-        if not run.ended:  # it was cancelled before its first step, and so never got to say how it ended
-            self._done(run, self._runner.stopped(run))
-        self._begin()
+        # A task that was cancelled before its first step never got to say how it ended.
+        self._done(run, self._runner.stopped(run) if task.cancelled() else task.result())
+        if self.line:
+            self._begin()
 
-    def _cancel(self, task: asyncio.Task[None]) -> None:
+    def _cancel(self, task: asyncio.Task[Outcome]) -> None:
         with suppress(RuntimeError, OSError):  # the loop is closed, or broken: there is nothing left to cancel
             self._loop.call_soon_threadsafe(task.cancel)
-
-    async def _work(self, run: Run) -> None:
-        self._done(run, await self._runner.acall(run))
 
     def _finish(self) -> None:
         self._finishing = True
