@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from contextvars import Context
 
 import pytest
 
@@ -61,7 +62,7 @@ def test_an_async_run_sees_its_own_job_among_many(app: Taskforge) -> None:
 
 def test_outside_a_run_there_is_no_current_job() -> None:
     with pytest.raises(AppError, match="outside a run"):
-        current_job()
+        Context().run(current_job)
 
 
 def test_a_result_that_cannot_travel_ends_the_job_with_that_reason_after_one_run(app: Taskforge) -> None:
