@@ -68,8 +68,7 @@ Settlement = Ack | Requeue | Bury | Cancel
 
 def weight(settlement: Settlement) -> int:
     """About how many bytes of payload a settlement carries."""
-    match settlement:
-        case Ack(result=result, then=then):
-            return len(result or b"") + sum(len(job.body) for job in then)
-        case Requeue(error=error) | Bury(error=error) | Cancel(error=error):
-            return len(error or b"")
+    if not isinstance(settlement, Ack):
+        return len(settlement.error or b"")
+    size = len(settlement.result) if settlement.result else 0
+    return size + sum([len(job.body) for job in settlement.then]) if settlement.then else size

@@ -105,7 +105,8 @@ class Codec:
 
     def read_body(self, body: bytes) -> Envelope:
         """What is in a body, the arguments left packed. Raises DecodeError and UnknownVersion."""
-        _check_version(body, "the body")
+        if len(body) < 2 or body[0] & 0xF0 != 0x90 or body[1] != VERSION:
+            _check_version(body, "the body")
         parts = _read(body, _NO_TYPES, MAX_DEPTH + 2, "the body")
         if isinstance(parts, list) and len(parts) >= 3:
             task, arguments, options = parts[1], parts[2], parts[3] if len(parts) > 3 else {}

@@ -143,7 +143,8 @@ class Runner:
     def _begin(self, run: Run) -> None:
         run.begin(self.app.clock.monotonic())
         set_current_job(run)
-        emit(self.app.signals.job_started, self.app, run=run)
+        if self.app.signals.job_started.receivers:
+            emit(self.app.signals.job_started, self.app, run=run)
 
     def _wrapped(
         self, run: Run, enter_async: Callable[[ExitStack, AbstractAsyncContextManager[object]], None]
@@ -208,9 +209,9 @@ class Runner:
         delivery, options = run.delivery, run.options
         if run.cause is StopCause.CANCEL and isinstance(outcome, Failed | GivenUp | Postponed):
             outcome = Dropped("requested", outcome.error)  # it was to end, and has ended
+        if isinstance(outcome, Succeeded):
+            return self._ack(run, outcome.value)
         match outcome:
-            case Succeeded():
-                return self._ack(run, outcome.value)
             case HandedBack():
                 return Requeue(delivery, None, False, options.keep)
             case Dropped(reason, error):
@@ -225,7 +226,7 @@ class Runner:
 
     def _ack(self, run: Run, value: object) -> Settlement:
         options, result = run.options, None
-        if options.keep_result is not None:
+        if value is not None and options.keep_result is not None:
             try:
                 result = self.app.codec.result(run.task, value, run.task_object.types)
             except PayloadError as error:
