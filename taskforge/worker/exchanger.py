@@ -82,15 +82,18 @@ class Exchanger:
         self._woken.set()
 
     def drain(self) -> None:
-        """Claim nothing more."""
+        """Claim nothing more, and let nothing start that stands in line."""
         self._draining = True
+        for executor in (self.threads, self.loop):
+            if executor is not None:
+                executor.line.close()
         self.nudge()
 
     def stop(self) -> None:
         """End the loop once everything that has ended is settled, or LAST_EXCHANGE is over."""
         self._give_up_at = self.app.clock.monotonic() + LAST_EXCHANGE
-        self._stopping = self._draining = True
-        self.nudge()
+        self._stopping = True
+        self.drain()
 
     # The loop.
 

@@ -17,6 +17,7 @@ class Line:
 
     def __init__(self) -> None:
         self._runs: deque[Run] = deque()
+        self._closed = False
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -25,8 +26,14 @@ class Line:
         """Put these last."""
         self._runs.extend(runs)
 
+    def close(self) -> None:
+        """Nothing starts any more: what stands here can only be taken back."""
+        self._closed = True
+
     def next(self) -> Run | None:
-        """Take the first one; None when there is none."""
+        """Take the first one; None when there is none, or nothing shall start any more."""
+        if self._closed:
+            return None
         try:
             return self._runs.popleft()
         except IndexError:

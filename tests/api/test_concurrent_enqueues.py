@@ -7,7 +7,7 @@ import threading
 from collections.abc import Sequence
 
 from taskforge import EnqueueFailed, JobHandle, Taskforge
-from taskforge.brokers.protocol import BATCH
+from taskforge.brokers.protocol import BATCH, BATCH_BYTES
 from taskforge.brokers.stamp import Stamp
 from taskforge.client import Client
 from taskforge.errors import BrokerUnavailable
@@ -123,3 +123,22 @@ def test_threads_that_enqueue_together_share_calls(app: Taskforge) -> None:
 
     assert len(slow.order) == 320
     assert len(slow.calls) < 320 / 4
+
+
+def test_large_jobs_travel_in_bounded_calls(app: Taskforge) -> None:
+    slow = Slow(app)
+    sizes: list[int] = []
+
+    def measured(jobs: Sequence[NewJob], stamp: Stamp) -> list[Enqueued]:
+        sizes.append(sum(len(job.body) for job in jobs))
+        return Slow.enqueue(slow, jobs, stamp)
+
+    slow.enqueue = measured  # type: ignore[method-assign]
+
+    @app.task
+    def note(text: str) -> None: ...
+
+    note.enqueue_many([("x" * 250 * 1024,)] * 50)
+
+    assert sum(slow.calls) == 50
+    assert max(sizes) <= BATCH_BYTES

@@ -71,10 +71,14 @@ class Rounds:
     def finish(self, count: int, value: object = None) -> None:
         """The oldest runs return."""
         for _ in range(count):
-            run = self.plain.line.next()
-            assert run is not None
-            run.begin(self.clock.monotonic())
-            self.exchanger.done(run, Succeeded(value))
+            self.exchanger.done(self.start(), Succeeded(value))
+
+    def start(self) -> Run:
+        """A slot takes the oldest run that stands in line."""
+        run = self.plain.line.next()
+        assert run is not None
+        run.begin(self.clock.monotonic())
+        return run
 
 
 @pytest.fixture
@@ -159,9 +163,11 @@ def test_after_a_bell_it_claims(app: Taskforge, rounds: Rounds) -> None:
 def test_while_it_drains_it_settles_and_claims_nothing(app: Taskforge, rounds: Rounds) -> None:
     app.by_name("note").enqueue_many([()] * 5)
     rounds.tick()
+    running = [rounds.start() for _ in range(3)]
     rounds.exchanger.drain()
 
-    rounds.finish(3)
+    for run in running:
+        rounds.exchanger.done(run, Succeeded(None))
     rounds.tick()
 
     counts = app.inspector.counts("default")
