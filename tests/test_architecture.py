@@ -21,7 +21,19 @@ LAYERS = [
     "job settlement retry outcome checks options failure",
     "signals codec ids locations around",
     "brokers",
-    *["watch", "carrier", "awaiting client", "info", "handle", "task", "registry", "queues", "submission", "desk", "run"],
+    *[
+        "watch",
+        "carrier",
+        "awaiting client",
+        "info",
+        "handle",
+        "task",
+        "registry",
+        "queues",
+        "submission",
+        "desk",
+        "run",
+    ],
     *["current", "app"],
     "worker",
     "testing",
@@ -203,7 +215,17 @@ def test_every_exception_is_still_needed() -> None:
 
 
 def test_importing_taskforge_loads_no_library_it_may_not_need() -> None:
-    unwanted = ["asyncio", "tenacity", "redis", "click", "croniter", "sqlite3", "pickle", "taskforge.worker", "taskforge.testing"]
+    unwanted = [
+        "asyncio",
+        "tenacity",
+        "redis",
+        "click",
+        "croniter",
+        "sqlite3",
+        "pickle",
+        "taskforge.worker",
+        "taskforge.testing",
+    ]
     program = f"import sys, taskforge; print(*[name for name in {unwanted} if name in sys.modules])"
 
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)

@@ -14,8 +14,9 @@ every promise of `taskforge.brokers.protocol` against it:
         def leftovers(self, broker):
             return [name for name in broker.files() if name not in {"version"}]
 
-Your `conftest.py` should say `pytest.register_assert_rewrite("taskforge.testing.conformance")`, so that a promise that
-is not kept shows the values it was about.
+`taskforge.testing.BrokerWrapper` is a broker to begin with: it passes every call on to another one. A promise that is
+not kept shows the values it was about, because taskforge's pytest plugin sees to it; where that is switched off,
+`conftest.py` must say `pytest.register_assert_rewrite("taskforge.testing.conformance")`.
 """
 
 from __future__ import annotations
