@@ -8,16 +8,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 from taskforge.brokers.deadline import left, until
 from taskforge.brokers.protocol import LOOK_EVERY
 from taskforge.carrier import Carrier, Parcel
+from taskforge.client import Client, batches, enqueue_failed
+from taskforge.errors import BrokerRefused, BrokerUnavailable
 from taskforge.job import Enqueued, JobRecord, NewJob
-
-if TYPE_CHECKING:
-    from taskforge.client import Client
 
 T = TypeVar("T")
 
@@ -43,15 +42,14 @@ class AsyncClient:
 
     async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
         """`Client.enqueue`. Cancelled while they stand in line, jobs are withdrawn; later, their fate is unknown."""
-        client = self._client
-        deadline = time.monotonic() + left(client.patience)
-        if len(jobs) == 1:  # the many: one parcel, and no list to build
-            with client.failing(jobs, [], jobs):
-                return await self._mailbox().carry(jobs, deadline)
+        deadline = time.monotonic() + left(self._client.patience)
         done: list[Enqueued] = []
-        for batch in client.batches(jobs):
-            with client.failing(jobs, done, batch):
+        batch: Sequence[NewJob] = ()
+        try:
+            for batch in batches(jobs):
                 done += await self._mailbox().carry(batch, deadline)
+        except (BrokerUnavailable, BrokerRefused) as error:
+            raise enqueue_failed(error, jobs, len(done), len(batch)) from error
         return done
 
     async def threaded(self, call: Callable[[], T]) -> T:

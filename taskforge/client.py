@@ -7,7 +7,6 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -51,9 +50,12 @@ class Client:
         """
         deadline = time.monotonic() + left(self.patience if patience is None else patience)
         done: list[Enqueued] = []
-        for batch in self.batches(jobs):
-            with self.failing(jobs, done, batch):
+        batch: Sequence[NewJob] = ()
+        try:
+            for batch in batches(jobs):
                 done += self.carrier.carry(batch, deadline)
+        except (BrokerUnavailable, BrokerRefused) as error:
+            raise enqueue_failed(error, jobs, len(done), len(batch)) from error
         return done
 
     @property
@@ -67,9 +69,11 @@ class Client:
 
     def change(self, call: Callable[[Stamp], T], patience: float | None = None) -> T:
         """The answer to a changing call, sent under one stamp until it is answered."""
-        with self._senders.lend() as sender:
-            stamp = sender.stamp()
-            return resend(lambda: call(stamp), self.broker, self.patience if patience is None else patience)
+        sender = self._senders.take()
+        stamp = sender.stamp()
+        answer = resend(lambda: call(stamp), self.broker, self.patience if patience is None else patience)
+        self._senders.give_back(sender)
+        return answer
 
     def read(self, call: Callable[[], T]) -> T:
         """The answer to a call that changes nothing."""
@@ -94,24 +98,20 @@ class Client:
             resend(lambda: self.broker.announce(fresh), self.broker, deadline - now)
             self._announced.update(dict.fromkeys(fresh, now))
 
-    @contextmanager
-    def failing(self, jobs: Sequence[NewJob], done: Sequence[Enqueued], batch: Sequence[NewJob]) -> Iterator[None]:
-        """Turn an error of sending `batch`, a part of `jobs`, into one that says what became of them all."""
-        try:
-            yield
-        except (BrokerUnavailable, BrokerRefused) as error:
-            raise _failed(error, [job.id for job in jobs], len(done), len(batch)) from error
 
-    def batches(self, jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:
-        """Slices within the bounds of one call."""
-        start = size = 0
-        for at, job in enumerate(jobs):
-            if at > start and (at - start >= BATCH or size + len(job.body) > BATCH_BYTES):
-                yield jobs[start:at]
-                start, size = at, 0
-            size += len(job.body)
-        if start < len(jobs):
-            yield jobs[start:]
+def batches(jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:
+    """Slices within the bounds of one call."""
+    if len(jobs) == 1:  # the many
+        yield jobs
+        return
+    start = size = 0
+    for at, job in enumerate(jobs):
+        if at > start and (at - start >= BATCH or size + len(job.body) > BATCH_BYTES):
+            yield jobs[start:at]
+            start, size = at, 0
+        size += len(job.body)
+    if start < len(jobs):
+        yield jobs[start:]
 
 
 def refuse_in_loop(name: str, twin: str) -> None:
@@ -138,11 +138,13 @@ def in_loop() -> bool:
     return asyncio is not None and asyncio._get_running_loop() is not None  # the public twin raises: 1 µs a call
 
 
-def _failed(
-    error: BrokerUnavailable | BrokerRefused, ids: Sequence[str], done: int, batch: int
+def enqueue_failed(
+    error: BrokerUnavailable | BrokerRefused, jobs: Sequence[NewJob], done: int, batch: int
 ) -> BrokerUnavailable | BrokerRefused:
+    """What became of all these jobs, when sending the `batch` after the first `done` ended with this error."""
     if isinstance(error, BrokerRefused) and not done:
         return error
+    ids = [job.id for job in jobs]
     sent = isinstance(error, BrokerUnavailable) and not isinstance(error, NotSent)
     unknown = ids[done : done + batch] if sent else []
     if unknown:

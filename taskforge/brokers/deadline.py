@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 
 #: The shortest wait (seconds) that still gives an answer on its way the time to arrive.
@@ -13,14 +11,19 @@ SHORTEST = 0.05
 _deadline: ContextVar[float | None] = ContextVar("taskforge_deadline", default=None)
 
 
-@contextmanager
-def until(deadline: float) -> Iterator[None]:
+class until:  # used as a word, as contextlib's are: `with until(deadline):`
     """Inside, no single try waits beyond this moment (monotonic seconds)."""
-    token = _deadline.set(deadline)
-    try:
-        yield
-    finally:
-        _deadline.reset(token)
+
+    __slots__ = ("_deadline", "_token")
+
+    def __init__(self, deadline: float) -> None:
+        self._deadline = deadline
+
+    def __enter__(self) -> None:
+        self._token = _deadline.set(self._deadline)
+
+    def __exit__(self, *_: object) -> None:
+        _deadline.reset(self._token)
 
 
 def left(at_most: float) -> float:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -39,14 +37,14 @@ class Senders:
     def __init__(self) -> None:
         self._idle: list[Sender] = []
 
-    @contextmanager
-    def lend(self) -> Iterator[Sender]:
-        """A sender for the length of a `with`; one whose call failed is not used again, its answer may still come."""
+    def take(self) -> Sender:
+        """A sender for one call."""
         try:
             sender = self._idle.pop()
         except IndexError:
-            sender = Sender()
-        if sender.pid != os.getpid():
-            sender = Sender()
-        yield sender
+            return Sender()
+        return sender if sender.pid == os.getpid() else Sender()
+
+    def give_back(self, sender: Sender) -> None:
+        """Its call was answered. One whose call failed is not given back: its answer may still come."""
         self._idle.append(sender)
