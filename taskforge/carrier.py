@@ -22,7 +22,7 @@ LINGER = 5.0
 
 
 class NotSent(BrokerUnavailable):
-    """The patience of a call ended before its jobs left: nothing of it happened."""
+    """Patience ended before the jobs left: nothing has happened."""
 
 
 class Carrier:

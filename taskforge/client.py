@@ -88,7 +88,10 @@ class Client:
 
     def _send(self, jobs: Sequence[NewJob], deadline: float) -> list[Enqueued]:
         """One batch, under one stamp, until it is answered."""
-        self._announce({job.queue for job in jobs}, deadline)
+        try:
+            self._announce({job.queue for job in jobs}, deadline)
+        except BrokerUnavailable as error:
+            raise NotSent(str(error)) from error
         return self.change(partial(self.broker.enqueue, jobs), deadline - time.monotonic())
 
     def _announce(self, queues: set[str], deadline: float) -> None:
