@@ -102,9 +102,9 @@ class Demand:
         return not any(room > 0 for room in rooms)
 
     @property
-    def into_slots(self) -> bool:
-        """True when some queue could be given a job into a free slot."""
-        return any(pools and min([self.free[p] for p in pools]) > 0 for _, pools in self.queues)
+    def open_slots(self) -> int:
+        """How many jobs at least any of the queues could be given into free slots."""
+        return max(0, min([self.free[p] for _, pools in self.queues for p in pools], default=0))
 
 
 @dataclass(frozen=True, slots=True)

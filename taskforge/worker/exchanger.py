@@ -128,8 +128,9 @@ class Exchanger:
         claimed = self._hand_out(reply)
         if demand.nothing:
             return True
-        if not claimed and not reply.more and not reply.starved:
-            self._looked_beyond = not demand.into_slots
+        exhausted = not claimed or claimed < demand.open_slots
+        if exhausted and not reply.more and not reply.starved:
+            self._looked_beyond = not demand.open_slots
             due = LOOK_EVERY if reply.next_due is None else reply.next_due.total_seconds()
             self._look_at = self.app.clock.monotonic() + min(LOOK_EVERY, max(0.0, due))
         return bool(claimed or reply.more)
