@@ -12,12 +12,13 @@ QUIETLY := >$(VENV)/pip.log 2>&1 || { cat $(VENV)/pip.log; exit 1; }
 RECIPE := pyproject.toml setup.cfg
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check wheel clean
+.PHONY: help demo test check bench bench-quick bench-peers wheel clean
 
 help:
 	@echo "make demo     make thumbnails of a few photos; BROKER=redis://localhost PHOTOS=folder to use yours"
 	@echo "make test     run the tests; ARGS='tests/unit -k retry' to choose"
 	@echo "make check    lint, formatting, types, house rules, packaging"
+	@echo "make bench    measure beside the floor and the peers (30 minutes), write benchmarks/RESULTS.md; bench-quick: 2 minutes"
 	@echo "make wheel    build dist/*.whl"
 	@echo "make clean    remove $(VENV), caches and what was built"
 
@@ -31,6 +32,18 @@ test: $(VENV)/.dev
 check: $(VENV)/.dev
 	@BIN=$(BIN) bash .ci/check
 
+# ARGS chooses: make bench ARGS='--only enqueue --peers none'. With ARGS nothing is written unless --write says where.
+bench: $(VENV)/.bench
+	@$(if $(findstring --peers none,$(ARGS)),:,$(MAKE) -s bench-peers || echo "Measuring without what could not be made")
+	@$(BIN)/python -m benchmarks $(or $(ARGS),--write benchmarks/RESULTS.md)
+
+bench-quick: $(VENV)/.bench
+	@$(BIN)/python -m benchmarks --quick --peers none $(ARGS)
+
+# One environment per peer under benchmarks/.env, each made anew only when its pinned versions change.
+bench-peers: $(VENV)/.made
+	@$(BIN)/python -m benchmarks.harness.making $(PEERS)
+
 wheel: $(VENV)/.dev
 	@rm -rf build dist
 	@$(BIN)/python -m build --wheel . >$(VENV)/wheel.log 2>&1 || { cat $(VENV)/wheel.log; exit 1; }
@@ -38,7 +51,7 @@ wheel: $(VENV)/.dev
 	@ls dist/*.whl
 
 clean:
-	rm -rf $(VENV) build dist out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) benchmarks/.env build dist out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/.demo: $(VENV)/.made $(RECIPE)
@@ -49,6 +62,11 @@ $(VENV)/.demo: $(VENV)/.made $(RECIPE)
 $(VENV)/.dev: $(VENV)/.made $(RECIPE)
 	@echo "Installing taskforge and its development tools into $(VENV)"
 	@$(PIP) --editable . --group dev $(QUIETLY)
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.dev $(RECIPE)
+	@echo "Installing what speeds taskforge up into $(VENV)"
+	@$(PIP) --editable '.[fast]' $(QUIETLY)
 	@touch $@
 
 # An environment that works is kept; one whose Python has gone is made anew. `--group` needs pip 25.1.
