@@ -57,16 +57,14 @@ class Succeeded(NamedTuple):
     value: object
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(NamedTuple):
     """The function raised, or the run could not be made. `reason` names the kind if the job dies of it."""
 
     error: BaseException
     reason: str = "error"
 
 
-@dataclass(frozen=True, slots=True)
-class Postponed:
+class Postponed(NamedTuple):
     """The task asked to run again later; `counts` tells a retry from a snooze."""
 
     delay: timedelta
@@ -74,16 +72,14 @@ class Postponed:
     error: BaseException
 
 
-@dataclass(frozen=True, slots=True)
-class GivenUp:
+class GivenUp(NamedTuple):
     """The task, or the runner, said that no further attempt can help."""
 
     error: BaseException
     reason: str = "error"
 
 
-@dataclass(frozen=True, slots=True)
-class Dropped:
+class Dropped(NamedTuple):
     """The job ends as cancelled, for `reason`."""
 
     reason: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -24,8 +23,7 @@ class Ack(NamedTuple):
     then: tuple[NewJob, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Requeue:
+class Requeue(NamedTuple):
     """The job shall run again.
 
     `delay` None hands it back to the very place it was claimed from; zero puts it last among the ready ones of its
@@ -40,8 +38,7 @@ class Requeue:
     error: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Bury:
+class Bury(NamedTuple):
     """The job is dead, for `reason`; it is kept among the dead letters for `keep`. `counts` as for Requeue."""
 
     delivery: Delivery
@@ -52,8 +49,7 @@ class Bury:
     error: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Cancel:
+class Cancel(NamedTuple):
     """The run ended as cancelled, for `reason` (requested, discarded); the record is kept for `keep`."""
 
     delivery: Delivery

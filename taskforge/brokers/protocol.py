@@ -20,9 +20,10 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
 
 from taskforge.brokers.stamp import Stamp
 from taskforge.clock import Clock
@@ -77,8 +78,7 @@ class BrokerSettings:
     clock: Clock | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(NamedTuple):
     """What a worker may claim now.
 
     `free` are the free slots of each of its pools; below zero when more is claimed than the pool has slots. `queues`
@@ -92,7 +92,7 @@ class Demand:
 
     free: tuple[int, ...] = ()
     queues: tuple[tuple[str, tuple[int, ...]], ...] = ()
-    ahead: Mapping[str, int] = field(default_factory=dict)
+    ahead: Mapping[str, int] = MappingProxyType({})
 
     @property
     def nothing(self) -> bool:
@@ -107,8 +107,7 @@ class Demand:
         return max(0, min([self.free[p] for _, pools in self.queues for p in pools], default=0))
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
+class Exchange(NamedTuple):
     """The answer to an exchange.
 
     `refused` are the indexes of settlements that came too late and changed nothing. `more` says that a bound cut the
@@ -125,8 +124,7 @@ class Exchange:
     starved: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Extension:
+class Extension(NamedTuple):
     """The answer to an extend: deliveries that no longer hold their job, and those whose job is asked to stop."""
 
     lost: list[Delivery]

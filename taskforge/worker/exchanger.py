@@ -6,7 +6,6 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
 
 from taskforge.brokers.protocol import BATCH, BATCH_BYTES, LOOK_EVERY, Broker, Demand, Exchange
 from taskforge.brokers.resend import reach
@@ -194,7 +193,7 @@ class Exchanger:
             lost = self.broker.extend(reply.deliveries).lost if reply.deliveries else []
         except BrokerError:
             return reply  # the keeper's next beat tells
-        return replace(reply, deliveries=[delivery for delivery in reply.deliveries if delivery not in lost])
+        return reply._replace(deliveries=[delivery for delivery in reply.deliveries if delivery not in lost])
 
     def _pause(self, error: BrokerError) -> None:
         """Between two tries: until the broker answers at all, at most LOOK_EVERY seconds."""
