@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -39,6 +40,9 @@ def serve(worker: Worker, parent_pipe: int | None = None) -> int:
     if parent_pipe is not None:
         threading.Thread(target=_obey, args=(worker, parent_pipe), name="taskforge-parent", daemon=True).start()
     worker.start()
+    # What is loaded by now stays: jobs must not pay for looking it through for garbage again and again.
+    gc.collect()
+    gc.freeze()
     while not worker.wait(LOOK_AT_SIGNALS):
         continue
     left = worker.stop(kill=True)
