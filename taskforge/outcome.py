@@ -86,12 +86,19 @@ class Dropped(NamedTuple):
     error: BaseException | None = None
 
 
+class Unfit(NamedTuple):
+    """The run could not begin: its arguments cannot be read, or do not fit. No attempt is spent."""
+
+    error: BaseException
+    reason: str
+
+
 @dataclass(frozen=True, slots=True)
 class HandedBack:
     """The run was given up at shutdown; the job goes back to its place without blame."""
 
 
-Outcome = Succeeded | Failed | Postponed | GivenUp | Dropped | HandedBack
+Outcome = Succeeded | Failed | Postponed | GivenUp | Dropped | Unfit | HandedBack
 
 
 def outcome_of(error: BaseException) -> Outcome:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import datetime, timedelta
 from enum import StrEnum
+from types import MappingProxyType
 from typing import ParamSpec, Protocol, TypeVar
 
 from taskforge.brokers.protocol import BATCH, BATCH_BYTES
@@ -47,6 +48,9 @@ class Run:
     `attempt` counts from 1. `deadline` is when the run will be asked to stop, by this machine's clock (None: never).
     """
 
+    #: What the function is called with; read from `arguments` just before.
+    args: Sequence[object] = ()
+    kwargs: Mapping[str, object] = MappingProxyType({})
     cause: StopCause | None = None
     on_stop: Callable[[], None] | None = None
     then: Sequence[NewJob] = ()
@@ -66,12 +70,11 @@ class Run:
         delivery: Delivery,
         task: AnyTask,
         options: RunOptions,
-        args: Sequence[object],
-        kwargs: Mapping[str, object],
+        arguments: bytes,
         maker: JobMaker,
     ) -> None:
         self.delivery, self.task_object, self.options = delivery, task, options
-        self.args, self.kwargs, self._maker = args, kwargs, maker
+        self.arguments, self._maker = arguments, maker
 
     def __repr__(self) -> str:
         return f"<Run {self.task} {self.id} attempt {self.attempt}>"

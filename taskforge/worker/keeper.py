@@ -27,7 +27,7 @@ REPORT_EVERY = 1.0
 PACE = 0.25
 #: How often (seconds) a worker repeats that its queues exist, and does the broker's housekeeping.
 ANNOUNCE_EVERY = 60.0
-TEND_EVERY = 2.0
+TEND_EVERY = 0.5
 
 
 class Keeper:

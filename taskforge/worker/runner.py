@@ -27,6 +27,7 @@ from taskforge.outcome import (
     Postponed,
     RunTimeout,
     Succeeded,
+    Unfit,
     outcome_of,
 )
 from taskforge.registry import Registry
@@ -78,15 +79,11 @@ class Runner:
             task_name, arguments, given = self.app.codec.read_body(delivery.body)
             task = self.app.tasks[task_name]
             options = self._options(task, delivery.queue, given) if given else DEFAULT_OPTIONS
-            args, kwargs = self.app.codec.read_arguments(arguments, task.types)
-            task.bind(args, kwargs)
         except (UnknownVersion, UnknownTask) as error:
             return self._park(delivery, error)
-        except ArgumentsError as error:
-            return self._bury(delivery, "arguments", error, counts=False)
-        except BaseException as error:  # a stranger's code runs in there: annotations, dataclasses, models
+        except Exception as error:  # whatever the bytes made of the options, too
             return self._bury(delivery, "undecodable", error, counts=False)
-        return Run(delivery, task, options, args, kwargs, self.app)
+        return Run(delivery, task, options, arguments, self.app)
 
     def _options(self, task: AnyTask, queue: str, given: Mapping[str, object]) -> RunOptions:
         """The options in a body; for a job of a sender that did not know the task, over those of its declaration."""
@@ -117,6 +114,8 @@ class Runner:
 
     def call(self, run: Run, enter_async: Callable[[ExitStack, AbstractAsyncContextManager[object]], None]) -> Outcome:
         """Run a plain function in the calling thread. Never raises: however it ends is an outcome."""
+        if (unfit := self._prepare(run)) is not None:
+            return unfit
         try:
             self._begin(run)
             if not self.app.arounds.job:
@@ -129,6 +128,8 @@ class Runner:
 
     async def acall(self, run: Run) -> Outcome:
         """Run an `async def` function on the running loop. Never raises."""
+        if (unfit := self._prepare(run)) is not None:
+            return unfit
         try:
             self._begin(run)
             function = cast("Callable[..., Awaitable[object]]", run.task_object.function)  # Task.is_async said so
@@ -139,6 +140,18 @@ class Runner:
             return Succeeded(None)  # a wrapper swallowed the error, and so chose success
         except BaseException as error:
             return self._outcome(run, error)
+
+    def _prepare(self, run: Run) -> Unfit | None:
+        """Read and bind the arguments; what becomes of a run that cannot be called with them."""
+        task = run.task_object
+        try:
+            run.args, run.kwargs = self.app.codec.read_arguments(run.arguments, task.types)
+            task.bind(run.args, run.kwargs)
+        except ArgumentsError as error:
+            return Unfit(error, "arguments")
+        except BaseException as error:  # a stranger's code runs in there: annotations, dataclasses, models
+            return Unfit(error, "undecodable")
+        return None
 
     def _begin(self, run: Run) -> None:
         run.begin(self.app.clock.monotonic())
@@ -217,6 +230,8 @@ class Runner:
             case Dropped(reason, error):
                 blob = self._error(delivery, error) if error else None
                 return Cancel(delivery, reason, options.keep, _took(run), blob)
+            case Unfit(error, reason):
+                return self._bury(delivery, reason, error, counts=False)
             case GivenUp(error, reason):
                 return self._bury(delivery, reason, error, took=_took(run))
             case Postponed(delay, counts, error):

@@ -336,8 +336,10 @@ def test_a_whole_folder_deleted_under_a_live_worker_is_served_again_once_it_is_b
             assert app.enqueue("shop.add", 1).result(LIMIT) == 2
             # In one step: the worker would make new files while the old ones are deleted one by one.
             folder.rename(tmp_path / "gone")
+            with pytest.raises(BrokerRefused, match="does not exist; make it"):
+                app.enqueue("shop.add", 2)
 
-            folder.mkdir(exist_ok=True)  # unless the worker, looking for its bells, was faster
+            folder.mkdir()
 
             job = app.enqueue("shop.add", 3)
             wait_until(lambda: job.state() is JobState.SUCCEEDED, LIMIT, "a run on the new file")

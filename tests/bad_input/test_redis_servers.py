@@ -290,7 +290,7 @@ def test_a_layout_of_another_epoch_is_refused_with_what_to_do(server: Server, re
     with an_app(redis_url) as app, server.client() as client:
         app.enqueue("shop.add", 1)
         (meta,) = client.keys("tf:shop:*:meta")
-        client.hset(meta, "epoch", "9")
+        client.setrange(meta, 0, b"\0\x09")
 
         with pytest.raises(BrokerUnsupported, match=r"layout .*use the release that wrote it"):
             app.enqueue("shop.add", 2)

@@ -9,6 +9,7 @@ import pytest
 
 from taskforge.brokers.protocol import Broker, BrokerSettings
 from taskforge.brokers.sqlite import SqliteBroker
+from taskforge.brokers.sqlite.connections import Connections
 from taskforge.testing.conformance import BrokerConformance
 
 #: One row for the layout, one per queue ever used, and in each of these the sender that called last.
@@ -26,6 +27,14 @@ class TestSqlite(BrokerConformance):
     def leftovers(self, broker: Broker) -> list[str]:
         with closing(sqlite3.connect(self.url.removeprefix("sqlite:///"))) as connection:
             return more_than_may_stay(connection)
+
+
+class TestStepByStep(TestSqlite):
+    """What a call does in one statement if nothing is out of the ordinary, it does in several if something is."""
+
+    @pytest.fixture(autouse=True)
+    def nothing_is_usual(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Connections, "alone", lambda self, work: None)
 
 
 class TestMemory(BrokerConformance):

@@ -15,13 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from taskforge.brokers.protocol import BrokerSettings, Demand
+from taskforge.brokers.protocol import BrokerSettings, Demand, Exchange
 from taskforge.brokers.sqlite import SqliteBroker, layout
 from taskforge.brokers.sqlite.queues import forget_idle
+from taskforge.brokers.sqlite.verbs import SMALL_BODY
 from taskforge.brokers.stamp import Sender
-from taskforge.errors import BrokerRefused, BrokerUnavailable, BrokerUnsupported, SettingsError
+from taskforge.errors import BrokerRefused, BrokerUnavailable, BrokerUnsupported, SettingsError, StaleCall
 from taskforge.job import JobState, NewJob
-from taskforge.settlement import Ack
+from taskforge.settlement import Ack, Requeue
 from taskforge.testing import FakeClock
 
 ANY = Demand((10,), (("mail", (0,)),))
@@ -127,6 +128,24 @@ def test_a_layout_of_another_epoch_or_too_far_ahead_is_refused(
     else:
         with pytest.raises(BrokerUnsupported, match=f"layout {epoch}.{level}, written by a newer taskforge"):
             broker.open()
+
+
+def test_a_file_made_before_bodies_stood_beside_their_jobs_is_served(
+    connect: Callable[..., SqliteBroker], path: Path
+) -> None:
+    broker = connect()
+    put(broker, "a", "b")
+    broker.close()
+    with sqlite3.connect(path) as db:
+        db.execute("insert into bodies(seq, body) select seq, body from jobs")
+        db.execute("alter table jobs drop column ahead")
+        db.execute("alter table jobs drop column body")
+    db.close()
+
+    put(connect(), "c")
+
+    deliveries = connect().exchange(ANY, [], Sender().stamp()).deliveries
+    assert [(delivery.id, delivery.body) for delivery in deliveries] == [(job_id, b"body") for job_id in "abc"]
 
 
 def test_a_migration_that_fails_leaves_nothing(
@@ -484,3 +503,239 @@ def test_an_error_inside_a_call_undoes_all_of_it(
     assert record is not None
     assert record.state is JobState.RUNNING
     assert broker.enqueue([NewJob("b", "mail", b"")], Sender().stamp())[0].new
+
+
+def test_whoever_listens_is_refused_and_makes_nothing_while_the_folder_is_missing(
+    connect: Callable[..., SqliteBroker], path: Path
+) -> None:
+    home = path.parent / "home"
+    home.mkdir()
+    broker = connect(f"sqlite:///{home}/jobs.db")
+    put(broker, "a")
+    broker.wait(["mail"], 0)
+    waiter = broker.waiter()
+    shutil.rmtree(home)
+
+    for listen in (lambda: broker.wait(["mail"], 0), broker.waiter, lambda: waiter.watch("mail", "a")):
+        with pytest.raises(BrokerRefused, match="home does not exist; make it"):
+            listen()
+    assert not home.exists()
+
+    home.mkdir()
+    broker.wait(["mail"], 0)
+    put(connect(f"sqlite:///{home}/jobs.db"), "b")
+    assert rang(broker, "mail")
+
+
+def statements(broker: SqliteBroker, call: Callable[[], object]) -> int:
+    """How many statements a call makes. What a script does inside is traced under the statement that runs it."""
+    seen: set[str] = set()
+    with broker._connections.read() as db:
+        pass
+    db.set_trace_callback(seen.add)
+    call()
+    db.set_trace_callback(None)
+    return len(seen)
+
+
+def test_a_usual_call_is_few_statements_whatever_the_number_of_jobs(connect: Callable[..., SqliteBroker]) -> None:
+    broker, sender = connect(clock=FakeClock()), Sender()
+    jobs = [NewJob(f"{n:03}", "mail", b"body") for n in range(200)]
+    half = Demand((100,), (("mail", (0,)),))
+    put(broker, "first")
+    broker.exchange(ANY, [], sender.stamp())
+    answers: list[Exchange] = []
+
+    enqueuing = statements(broker, lambda: broker.enqueue(jobs, sender.stamp()))
+    claiming = statements(broker, lambda: answers.append(broker.exchange(half, [], sender.stamp())))
+    acks = [Ack(delivery, HOUR, HOUR) for delivery in answers[0].deliveries]
+    both = statements(broker, lambda: answers.append(broker.exchange(half, acks, sender.stamp())))
+
+    assert [len(answer.deliveries) for answer in answers] == [100, 100]
+    assert (enqueuing, claiming, both) == (2, 2, 3)
+    assert broker.inspector.counts("mail").succeeded == 100
+
+
+def test_an_exchange_with_two_queues_is_one_transaction(connect: Callable[..., SqliteBroker]) -> None:
+    broker, sender = connect(clock=FakeClock()), Sender()
+    wide = Demand((3,), (("mail", (0,)), ("post", (0,))))
+    for queue in ("mail", "post"):
+        put(broker, *(f"{queue} {n}" for n in range(4)), queue=queue)
+    first = broker.exchange(wide, [], sender.stamp())
+    second: list[Exchange] = []
+
+    acks = [Ack(delivery, HOUR, HOUR) for delivery in first.deliveries]
+    count = statements(broker, lambda: second.append(broker.exchange(wide, acks, sender.stamp())))
+
+    assert [delivery.id for delivery in first.deliveries + second[0].deliveries] == [
+        *("mail 0", "mail 1", "mail 2"),
+        *("mail 3", "post 0", "post 1"),
+    ]
+    assert count == len(["begin", "fill", "exchange with mail", "exchange with post", "answer, of either", "commit"])
+
+
+def test_what_is_out_of_the_ordinary_in_one_queue_undoes_what_was_done_in_another(
+    connect: Callable[..., SqliteBroker],
+) -> None:
+    clock = FakeClock()
+    broker, sender = connect(clock=clock), Sender()
+    both = Demand((2,), (("mail", (0,)), ("post", (0,))))
+    put(broker, "a")
+    broker.enqueue([NewJob("b", "post", b"body", delay=timedelta(seconds=1))], sender.stamp())
+    broker.exchange(Demand((0,), both.queues), [], sender.stamp())
+    clock.advance(1)  # now the second queue has a job that is due, and the first one nothing unusual
+
+    deliveries = broker.exchange(both, [], sender.stamp()).deliveries
+
+    assert [delivery.id for delivery in deliveries] == ["a", "b"]
+
+
+def test_a_call_that_broke_off_leaves_no_job_to_the_next(
+    connect: Callable[..., SqliteBroker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = connect()
+    put(broker, "a")
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr("taskforge.brokers.sqlite.verbs.run", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            put(broker, "b")  # it is filled in, and not run
+    put(broker, "c")
+
+    assert claimed(broker) == ["a", "c"]
+
+
+def test_the_clock_of_the_database_is_that_of_this_machine(connect: Callable[..., SqliteBroker]) -> None:
+    broker = connect()
+    put(broker, "first")
+    before = time.time()
+
+    count = statements(broker, lambda: put(broker, "a"))
+
+    record = broker.inspector.get("mail", "a")
+    assert record is not None
+    assert before - 0.001 <= record.enqueued_at.timestamp() <= time.time()
+    assert count == 2, "its time looked like a jump of the clock"
+
+
+def test_what_is_put_last_stays_last_when_newer_records_are_gone(connect: Callable[..., SqliteBroker]) -> None:
+    clock = FakeClock()
+    broker = connect(clock=clock)
+    put(broker, "one", "two", "newer")
+    one, two, newer = broker.exchange(ANY, [], Sender().stamp()).deliveries
+    last = [Requeue(delivery, timedelta(0), counts=False, keep=HOUR) for delivery in (one, two)]
+    broker.exchange(Demand(), [last[0], Ack(newer, timedelta(0), HOUR)], Sender().stamp())
+    clock.advance(2)
+    broker.exchange(Demand((0,), ANY.queues), [], Sender().stamp())
+    assert broker.inspector.list("mail", JobState.SUCCEEDED) == []
+
+    put(broker, "later")
+    broker.exchange(Demand(), [last[1]], Sender().stamp())
+
+    assert claimed(broker) == ["one", "later", "two"]
+
+
+@pytest.mark.parametrize("delay", [None, 0, 5])
+def test_a_settlement_that_gives_a_job_back_rings_for_another_worker(
+    connect: Callable[..., SqliteBroker], delay: int | None
+) -> None:
+    broker, other = connect(clock=FakeClock()), connect(clock=FakeClock())
+    put(broker, "a")
+    (delivery,) = broker.exchange(ANY, [], Sender().stamp()).deliveries
+    other.wait(["mail"], 0)
+    assert not rang(other, "mail")
+
+    wait = None if delay is None else timedelta(seconds=delay)
+    broker.exchange(Demand(), [Requeue(delivery, wait, counts=False, keep=HOUR)], Sender().stamp())
+
+    assert rang(other, "mail")
+
+
+@pytest.mark.parametrize("size", [0, SMALL_BODY, SMALL_BODY + 1, 100_000])
+def test_a_body_comes_back_whatever_its_length(connect: Callable[..., SqliteBroker], size: int) -> None:
+    broker, body = connect(), os.urandom(size)
+    jobs = [NewJob("a", "mail", body), NewJob("b", "mail", b"short"), NewJob("c", "mail", body)]
+
+    broker.enqueue(jobs, Sender().stamp())
+
+    record = broker.inspector.get("mail", "a")
+    assert record is not None
+    assert record.body == body
+    deliveries = broker.exchange(ANY, [], Sender().stamp()).deliveries
+    assert [delivery.body for delivery in deliveries] == [body, b"short", body]
+
+
+def test_a_claim_whose_bodies_went_meanwhile_is_asked_for_again(connect: Callable[..., SqliteBroker]) -> None:
+    broker = connect(clock=FakeClock())
+    put(broker, "first")
+    assert claimed(broker) == ["first"]
+    broker.enqueue([NewJob("a", "mail", bytes(SMALL_BODY + 1))], Sender().stamp())
+    with broker._connections.read() as db:
+        pass
+
+    def take_bodies(statement: str) -> None:
+        if statement.startswith("select coalesce(c.body"):
+            with sqlite3.connect(broker._connections.path) as other:
+                other.execute("delete from bodies")
+            other.close()
+
+    db.set_trace_callback(take_bodies)
+
+    with pytest.raises(BrokerUnavailable, match="taken over"):
+        claimed(broker)
+
+
+def test_settlements_of_two_queues_sent_again_are_refused_where_they_were(
+    connect: Callable[..., SqliteBroker],
+) -> None:
+    broker, stamp = connect(clock=FakeClock()), Sender().stamp()
+    both = Demand((9,), (("mail", (0,)), ("post", (0,))))
+    put(broker, "a")
+    put(broker, "b", queue="post")
+    a, b = broker.exchange(both, [], Sender().stamp()).deliveries
+    late = b._replace(number=b.number - 1)
+    settlements = [Ack(each, HOUR, HOUR) for each in (a, late, b, a)]
+
+    first = broker.exchange(Demand(), settlements, stamp)
+    again = broker.exchange(Demand(), settlements, stamp)
+
+    assert first.refused == again.refused == {1, 3}
+
+
+def test_what_a_refused_call_would_have_settled_is_not_settled_by_the_next(
+    connect: Callable[..., SqliteBroker],
+) -> None:
+    broker, sender = connect(clock=FakeClock()), Sender()
+    put(broker, "a")
+    early = sender.stamp()
+    (delivery,) = broker.exchange(ANY, [], sender.stamp()).deliveries
+
+    with pytest.raises(StaleCall):
+        broker.exchange(ANY, [Ack(delivery, HOUR, HOUR)], early)
+    broker.exchange(ANY, [], sender.stamp())
+
+    record = broker.inspector.get("mail", "a")
+    assert record is not None
+    assert record.state is JobState.RUNNING
+
+
+def test_what_a_broken_off_call_would_have_settled_is_not_settled_by_the_next(
+    connect: Callable[..., SqliteBroker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = connect(clock=FakeClock())
+    put(broker, "a")
+    (delivery,) = broker.exchange(ANY, [], Sender().stamp()).deliveries
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr("taskforge.brokers.sqlite.verbs.run", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            broker.exchange(ANY, [Ack(delivery, HOUR, HOUR)], Sender().stamp())
+    broker.exchange(ANY, [], Sender().stamp())
+
+    assert broker.inspector.counts("mail").running == 1

@@ -11,7 +11,6 @@ from tests.testing.conftest import Project
 BROKER = '''
 """A broker of somebody else's: it keeps its jobs in a file."""
 
-from dataclasses import replace
 
 from taskforge.brokers import open_broker
 from taskforge.brokers.stamp import Sender
@@ -62,7 +61,7 @@ FAULTS = {
     "a refusal kept silent": (
         """
     def exchange(self, demand, settlements, stamp):
-        return replace(super().exchange(demand, settlements, stamp), refused=frozenset())
+        return super().exchange(demand, settlements, stamp)._replace(refused=frozenset())
 """,
         "test_a_late_settlement_is_refused_and_changes_nothing",
     ),

@@ -42,6 +42,7 @@ def test_what_can_be_run_is_a_run_with_its_arguments(app: Taskforge, runner: Run
     run = runner.open(delivery(app, add.using(timeout=7, headers={"k": "v"}), 1, 2, attempts=2))
 
     assert isinstance(run, Run)
+    assert isinstance(runner.call(run, no_async), Succeeded)
     assert (list(run.args), dict(run.kwargs), run.attempt) == ([1, 2], {}, 3)
     assert (run.options.timeout, run.headers) == (timedelta(seconds=7), {"k": "v"})
 
@@ -70,9 +71,12 @@ def test_what_cannot_be_decoded_is_buried_and_marked(app: Taskforge, runner: Run
 def test_arguments_that_do_not_fit_are_buried_and_marked(app: Taskforge, runner: Runner) -> None:
     app.task(name="task")(lambda a, b: None)
 
-    settled = runner.open(delivery(app, Taskforge("sender", broker="memory://").by_name("task"), 1))
+    run = runner.open(delivery(app, Taskforge("sender", broker="memory://").by_name("task"), 1))
+    assert isinstance(run, Run)
+    settled = runner.judge(run, runner.call(run, no_async))
 
     assert isinstance(settled, Bury)
+    assert run.started is None
     assert (settled.reason, settled.counts) == ("arguments", False)
     assert "task(a, b)" in error_of(app, settled).message
 

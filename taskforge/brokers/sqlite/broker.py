@@ -9,6 +9,7 @@ from pathlib import Path
 
 from taskforge.brokers.protocol import BATCH, BATCH_BYTES, BrokerSettings, Demand, Exchange, Extension
 from taskforge.brokers.sqlite import queues as queue_rows
+from taskforge.brokers.sqlite import usual
 from taskforge.brokers.sqlite.bells import Bells, MemoryBells
 from taskforge.brokers.sqlite.calls import Calls
 from taskforge.brokers.sqlite.connections import Connections
@@ -18,7 +19,7 @@ from taskforge.brokers.sqlite.fifo import FifoBells
 from taskforge.brokers.sqlite.inspector import SqliteInspector
 from taskforge.brokers.sqlite.memory import MemoryConnections
 from taskforge.brokers.sqlite.senders import once
-from taskforge.brokers.sqlite.settling import running
+from taskforge.brokers.sqlite.settling import extend, held
 from taskforge.brokers.sqlite.waiter import SqliteWaiter
 from taskforge.brokers.stamp import Stamp
 from taskforge.errors import SettingsError
@@ -59,6 +60,8 @@ class SqliteBroker:
 
     def enqueue(self, jobs: Sequence[NewJob], stamp: Stamp) -> list[Enqueued]:
         _check_batch(jobs)
+        if usual.enqueue(self._calls, jobs, stamp):
+            return [Enqueued(job.id, True) for job in jobs]
         by_queue: defaultdict[str, list[int]] = defaultdict(list)
         for index, job in enumerate(jobs):
             by_queue[job.queue].append(index)
@@ -73,6 +76,9 @@ class SqliteBroker:
     def exchange(self, demand: Demand, settlements: Sequence[Settlement], stamp: Stamp) -> Exchange:
         if len(settlements) > BATCH:
             raise ValueError(f"{len(settlements)} settlements in one call; at most {BATCH} are allowed")
+        answer = usual.exchange(self._calls, demand, settlements, stamp)
+        if answer is not None:
+            return answer
         with self._calls.change() as call:
             return Exchanging(call, demand, stamp).run(settlements)
 
@@ -83,25 +89,22 @@ class SqliteBroker:
         answer = Extension([], [])
         with self._calls.change() as call:
             for name, batch in by_queue.items():
-                jobs, leases = running(call, call.queue(name), [delivery.id for delivery in batch]), []
+                holding = held(call, call.queue(name), [(each.id, each.number) for each in batch])
+                extend(call, [job.seq for job in holding.values()])
                 for delivery in batch:
-                    job = jobs.get(delivery.id)
-                    if job is None or job.number != delivery.number:
+                    job = holding.get((delivery.id, delivery.number))
+                    if job is None:
                         answer.lost.append(delivery)
-                        continue
-                    leases.append((call.now + call.lease, job.seq))
-                    if job.stop is not None:
+                    elif job.stop:
                         answer.stop.append(delivery)
-                call.db.executemany("update jobs set lease = ? where seq = ?", leases)
         return answer
 
     def report(self, delivery: Delivery, progress: bytes) -> bool:
         with self._calls.change() as call:
-            job = running(call, call.queue(delivery.queue), [delivery.id]).get(delivery.id)
-            if job is None or job.number != delivery.number:
-                return False
-            call.db.execute("insert or replace into progress(seq, value) values(?, ?)", (job.seq, progress))
-            return True
+            for job in held(call, call.queue(delivery.queue), [(delivery.id, delivery.number)]).values():
+                call.db.execute("insert or replace into progress(seq, value) values(?, ?)", (job.seq, progress))
+                return True
+            return False
 
     def wait(self, queues: Sequence[str], timeout: float) -> bool:
         self._connections.settle_in()

@@ -1,18 +1,22 @@
-"""One call on the broker: a transaction, the time it happens at, and who is woken once it is committed."""
+"""One call on the broker: when it happens, its transaction, and who is woken once it is committed."""
 
 from __future__ import annotations
 
 import sqlite3
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from taskforge.brokers import moments
-from taskforge.brokers.protocol import BrokerSettings, Retention
+from taskforge.brokers.protocol import BrokerSettings
+from taskforge.brokers.sqlite import verbs
 from taskforge.brokers.sqlite.bells import Bells
 from taskforge.brokers.sqlite.connections import Connections
-from taskforge.brokers.sqlite.queues import Queue, create, load, save, waiting
+from taskforge.brokers.sqlite.queues import Queue, create, load, see, waiting
+
+A = TypeVar("A")
 
 
 class Call:
@@ -26,52 +30,58 @@ class Call:
         self.rung: set[str] = set()
         #: Queues whose bell rings if, at the end of the call, there is still work in them for others.
         self.stirred: set[str] = set()
-        #: channel → ids of jobs that ended.
-        self.told: defaultdict[str, list[str]] = defaultdict(list)
+        self.told: list[tuple[str, str]] = []
         self._settings = settings
         self._queues: dict[str, Queue] = {}
+        verbs.run(db, "afresh", x=0)
 
     def queue(self, name: str) -> Queue:
-        """The queue of this name, made if there is none. Its counters are written back when the call ends."""
+        """The queue of this name, made if there is none."""
         queue = self._queues.get(name)
         if queue is None:
             prefix = self._settings.prefix
             queue = load(self.db, prefix, name) or create(self.db, prefix, name)
-            queue.see(self.db, self.now, self.lease)
-            self._queues[name] = queue
+            queue = self._queues[name] = see(self.db, queue, self.now, self.lease)
         return queue
 
-    def retention(self, queue: Queue) -> Retention:
-        """How much the queue keeps."""
-        return self._settings.retention(queue.name)
-
     def finish(self) -> None:
-        """Write the counters of the queues back, and decide which bells ring."""
+        """Decide which bells ring, and who is told."""
         for name in self.stirred - self.rung:
             if waiting(self.db, self._queues[name]):
                 self.rung.add(name)
-        for queue in self._queues.values():
-            save(self.db, queue)
+        self.told = self.db.execute("select channel, id from told").fetchall()
+
+    def bounds(self, queue: Queue) -> dict[str, int]:
+        """How much the queue keeps, as the scripts take it."""
+        return bounds(self._settings, queue.name)
 
 
 class Calls:
     """Begins calls."""
 
     def __init__(self, connections: Connections, bells: Bells, settings: BrokerSettings) -> None:
-        self.prefix, self.bells = settings.prefix, bells
-        self._connections, self._settings = connections, settings
+        self.prefix, self.bells, self.settings = settings.prefix, bells, settings
+        self.alone = connections.alone
+        self._connections = connections
 
     @contextmanager
     def change(self) -> Iterator[Call]:
         """A call that is committed at the end of the `with`; an error inside undoes all of it."""
         with self._connections.write() as db:
             # The time is read with the write lock held: among processes it then never seems to go back.
-            call = Call(db, self.now(), self._settings)
+            call = Call(db, self.now(), self.settings)
             yield call
             call.finish()
-        if call.rung:
-            self.bells.ring([self.bell(name) for name in call.rung])
-        for channel, ids in call.told.items():
+        self.spread(call.rung, call.told)
+
+    def spread(self, rung: Iterable[str], told: Iterable[tuple[str, str]]) -> None:
+        """Ring the bells of these queues, and tell channels of the ends of jobs."""
+        if rung:
+            self.bells.ring([self.bell(name) for name in rung])
+        ids_of: defaultdict[str, list[str]] = defaultdict(list)
+        for channel, job_id in told:
+            ids_of[channel].append(job_id)
+        for channel, ids in ids_of.items():
             if not self.bells.tell(channel, ids):
                 self.forget_channel(channel)
 
@@ -102,5 +112,20 @@ class Calls:
 
     def now(self) -> int:
         """Unix milliseconds."""
-        clock = self._settings.clock
+        clock = self.settings.clock
         return time.time_ns() // 1_000_000 if clock is None else moments.moment(clock.now())
+
+    def given_now(self) -> int | None:
+        """The time for a script: None, its own reading, unless a clock was handed in."""
+        return None if self.settings.clock is None else self.now()
+
+
+def bounds(settings: BrokerSettings, queue: str) -> dict[str, int]:
+    """How much a queue keeps, as the scripts take it."""
+    keep = settings.retention(queue)
+    return {
+        "most_finished": keep.finished,
+        "most_results": keep.results,
+        "most_result_bytes": keep.result_bytes,
+        "most_dead": keep.dead,
+    }

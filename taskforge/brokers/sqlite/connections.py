@@ -8,41 +8,35 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from taskforge.brokers.deadline import left
-from taskforge.brokers.sqlite import layout
-from taskforge.errors import BrokerError, BrokerRefused, BrokerUnavailable, BrokerUnsupported
+from taskforge.brokers.sqlite import layout, verbs
+from taskforge.brokers.sqlite.troubles import explained, no_folder, primary
+from taskforge.errors import BrokerUnavailable, BrokerUnsupported
 
 log = logging.getLogger(__name__)
 
-#: 4 KiB pages: with 8 KiB an enqueue one by one was measured a quarter slower. A negative cache size is in KiB.
-_PRAGMAS = ("page_size = 4096", "cache_size = -16384", "temp_store = memory", "foreign_keys = off")
+A = TypeVar("A")
+
+#: 4 KiB pages: with 8 KiB an enqueue one by one was measured a quarter slower. Some builds overwrite with zeros what is
+#: deleted, which costs writes and is no promise of ours. A negative cache size is in KiB.
+_PRAGMAS = (
+    "page_size = 4096",
+    "secure_delete = off",
+    "cache_size = -16384",
+    "temp_store = memory",
+    "foreign_keys = off",
+)
 #: Pages of the write-ahead log after which a commit checkpoints by itself; workers do it earlier, off the hot path.
 _CHECKPOINT_PAGES = 10_000
 #: How many idle connections are kept; more calls at once open more and close them again.
 _KEPT_IDLE = 16
 #: What a process inherited from its parent by a fork. Closing these would touch the parent's locks, so they are kept.
 _abandoned: list[object] = []
-
-#: SQLite's primary error code → our error, and what is the matter with the database.
-_MEANING: Mapping[int, tuple[type[BrokerError], str]] = {
-    sqlite3.SQLITE_BUSY: (
-        BrokerUnavailable,
-        "stayed locked by another program; close what holds it (a database browser, a backup) or raise `timeout`",
-    ),
-    sqlite3.SQLITE_FULL: (BrokerRefused, "cannot grow: the disk is full; free some space"),
-    sqlite3.SQLITE_IOERR: (BrokerRefused, "cannot be read or written: check the disk, and that it is a local one"),
-    sqlite3.SQLITE_READONLY: (BrokerRefused, "is not writable: check the permissions of the file and of its folder"),
-    sqlite3.SQLITE_PERM: (BrokerRefused, "is not writable: check the permissions of the file and of its folder"),
-    sqlite3.SQLITE_CANTOPEN: (BrokerRefused, "cannot be opened: name a file in a folder that you may write to"),
-    sqlite3.SQLITE_PROTOCOL: (BrokerUnavailable, "is being opened by too many at once, or its locks are lost"),
-    sqlite3.SQLITE_NOTADB: (BrokerUnsupported, "is no SQLite database; name another file, or move this one away"),
-    sqlite3.SQLITE_CORRUPT: (BrokerUnsupported, "is damaged; put back a copy, or move it away to begin with a new one"),
-}
 
 
 class Opened(sqlite3.Connection):
@@ -80,12 +74,37 @@ class Connections:
     def write(self) -> Iterator[sqlite3.Connection]:
         """A connection in a transaction that no other writer interrupts; committed at the end, undone by an error."""
         self.settle_in()
-        patience = left(self._timeout)
-        if not self._writing.acquire(timeout=patience):
-            raise BrokerUnavailable(f"{self.name}: other calls of this process took over {patience:g} s")
+        self._begin_writing()
         try:
             with self._transaction("begin immediate") as db:
                 yield db
+        finally:
+            self._writing.release()
+
+    def alone(self, work: Callable[[sqlite3.Connection], A]) -> A | None:
+        """What `work` does with a connection, on which each statement is a transaction unless it begins one itself.
+
+        None when the database's rules, or a script of verbs.sql, did not allow it: then nothing has happened.
+        """
+        self.settle_in()
+        self._begin_writing()
+        try:
+            db = self._take()
+            try:
+                self._be_patient(db)
+                answer = work(db)
+            except sqlite3.IntegrityError:
+                self._undo(db)
+                answer = None
+            except sqlite3.Error as error:
+                self._discard(db)
+                raise explained(self.name, error) from error
+            except BaseException:
+                self._undo(db)
+                self._give_back(db)
+                raise
+            self._give_back(db)
+            return answer
         finally:
             self._writing.release()
 
@@ -105,7 +124,7 @@ class Connections:
                 db.execute("pragma wal_checkpoint(passive)")
             except sqlite3.Error as error:
                 self._discard(db)
-                raise self._explained(error) from error
+                raise explained(self.name, error) from error
             self._give_back(db)
 
     def changes(self) -> tuple[tuple[int, int], int]:
@@ -119,7 +138,7 @@ class Connections:
                 return self._watching.file, int(self._watching.execute("pragma data_version").fetchone()[0])
             except sqlite3.Error as error:
                 self._watching = None
-                raise self._explained(error) from error
+                raise explained(self.name, error) from error
 
     def close(self) -> None:
         """Close what is idle; what is lent is closed when it comes back."""
@@ -138,20 +157,35 @@ class Connections:
             self._watching = None
             self._begin()
 
+    def _undo(self, db: Opened) -> None:
+        """End a transaction that was begun, and let nothing of the call's input stay for the next one."""
+        db.rollback()
+        verbs.run(db, "afresh", x=0)
+
+    def _begin_writing(self) -> None:
+        """Wait for this thread's turn."""
+        patience = left(self._timeout)
+        if not self._writing.acquire(timeout=patience):
+            raise BrokerUnavailable(f"{self.name}: other calls of this process took over {patience:g} s")
+
+    def _be_patient(self, db: Opened) -> None:
+        """Have it wait for other processes as long as this call may still take."""
+        patience = left(self._timeout)
+        if db.patience != patience:
+            db.execute(f"pragma busy_timeout = {patience * 1000:.0f}")
+            db.patience = patience
+
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
         db = self._take()
         try:
-            patience = left(self._timeout)
-            if db.patience != patience:
-                db.execute(f"pragma busy_timeout = {patience * 1000:.0f}")
-                db.patience = patience
+            self._be_patient(db)
             db.execute(begin)
             yield db
             db.execute("commit")
         except sqlite3.Error as error:
             self._discard(db)
-            raise self._explained(error) from error
+            raise explained(self.name, error) from error
         except BaseException:
             db.rollback()
             self._give_back(db)
@@ -186,23 +220,24 @@ class Connections:
     def _connect(self) -> Opened:
         with self._opening:
             if not self.path.parent.is_dir():
-                raise BrokerRefused(f"the folder {self.path.parent} does not exist; make it, or name another database")
+                raise no_folder(self.path.parent)
             try:
                 db = sqlite3.connect(
                     self.path, self._timeout, isolation_level=None, check_same_thread=False, factory=Opened,
                     cached_statements=256,
                 )  # fmt: skip
             except sqlite3.Error as error:
-                raise self._explained(error) from error
+                raise explained(self.name, error) from error
             try:
                 self._configure(db)
                 self._use_wal(db)
                 layout.prepare(db, self.name)
+                verbs.prepare(db)
                 db.patience = self._timeout
                 db.file = self._file = _identity(self._path) or (0, 0)
             except sqlite3.Error as error:
                 db.close()
-                raise self._explained(error) from error
+                raise explained(self.name, error) from error
             except BaseException:
                 db.close()
                 raise
@@ -228,22 +263,12 @@ class Connections:
                 break
             except sqlite3.OperationalError as error:
                 # While another process makes this very change SQLite does not wait, whatever its timeout.
-                if _primary(error) != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                if primary(error) != sqlite3.SQLITE_BUSY or time.monotonic() > until:
                     raise
                 time.sleep(0.005)
         if mode != "wal":
             raise BrokerUnsupported(f"{self.name} cannot have a write-ahead log there; put it onto a local disk")
         db.execute(f"pragma wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-
-    def _explained(self, error: sqlite3.Error) -> Exception:
-        """What SQLite's error means to the caller; an error that is none of the database's stays what it is."""
-        if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_READONLY_DBMOVED:
-            return BrokerUnavailable(f"{self.name} was deleted or replaced during a call")
-        meaning = _MEANING.get(_primary(error))
-        if meaning is None:
-            return error
-        kind, matter = meaning
-        return kind(f"{self.name} {matter} ({error})")
 
 
 def _before_fork() -> None:
@@ -271,7 +296,3 @@ def _identity(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def _primary(error: sqlite3.Error) -> int:
-    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF

@@ -6,10 +6,12 @@ import json
 
 from taskforge.brokers.sqlite.calls import Call
 from taskforge.brokers.sqlite.ending import STEP, Ending, end
-from taskforge.brokers.sqlite.queues import Queue
+from taskforge.brokers.sqlite.queues import Queue, next_turn
 from taskforge.job import JobState
 
 _THESE = "(select value from json_each(?))"
+#: A lease ran out. What was claimed ahead and not extended since had hardly begun: that counts no crash.
+_LOST = f"update jobs set crashes = crashes + (ahead != 1), ahead = iif(ahead = 1, 2, ahead) where seq in {_THESE}"
 
 # Each step handles at most STEP jobs and returns True when that bound cut it.
 
@@ -35,7 +37,7 @@ def reclaim(call: Call, queue: Queue) -> bool:
     if not rows:
         return False
     lapsed = json.dumps([seq for seq, _ in rows[:STEP]])
-    call.db.execute(f"update jobs set crashes = crashes + 1 where seq in {_THESE}", (lapsed,))
+    call.db.execute(_LOST, (lapsed,))
     stopped = [(seq, keep) for seq, keep in rows[:STEP] if keep is not None]
     end(call, queue, [Ending(seq, JobState.CANCELLED, keep, "requested") for seq, keep in stopped])
     call.db.execute(
@@ -63,20 +65,6 @@ def make_ready(call: Call, queue: Queue, seqs: list[int]) -> None:
     call.db.execute(
         "update jobs set state = 'ready', turn = ? + e.key, due = null, retrying = 0 from json_each(?) e "
         "where jobs.seq = e.value",
-        (queue.turn + 1, json.dumps(seqs)),
+        (next_turn(call.db, queue, len(seqs)), json.dumps(seqs)),
     )
-    queue.turn += len(seqs)
     call.stirred.add(queue.name)
-
-
-def next_due(call: Call, queue: Queue) -> int | None:
-    """How long (ms) until a delayed job falls due or a lease runs out and may be reclaimed."""
-    due, lease = call.db.execute(
-        "select (select min(due) from jobs where queue = ?1 and state = 'delayed'), "
-        "(select min(lease) from jobs where queue = ?1 and state = 'running')",
-        (queue.id,),
-    ).fetchone()
-    moments = [due] if due is not None else []
-    if lease is not None:
-        moments.append(max(lease, queue.hold))
-    return max(0, min(moments) - call.now) if moments else None

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import timedelta
 
 from taskforge.brokers.protocol import BATCH, BATCH_BYTES, Demand, Exchange
 from taskforge.brokers.sqlite import senders
 from taskforge.brokers.sqlite.calls import Call
-from taskforge.brokers.sqlite.claiming import any_ready, claim, still_held
-from taskforge.brokers.sqlite.due import expire, next_due, promote, reclaim
+from taskforge.brokers.sqlite.claiming import Wish, claim, standing, still_held
+from taskforge.brokers.sqlite.due import expire, promote, reclaim
 from taskforge.brokers.sqlite.ending import sweep
 from taskforge.brokers.sqlite.enqueueing import accept
 from taskforge.brokers.sqlite.queues import Queue
@@ -19,7 +18,7 @@ from taskforge.brokers.stamp import Stamp
 from taskforge.job import Delivery, NewJob
 from taskforge.settlement import Settlement
 
-#: The indexes of refused settlements, the number and the ids of the claim, and whether a bound cut it.
+#: Which of the queue's settlements were refused, the number and the ids of the claim, and whether a bound cut it.
 Answer = tuple[list[int], int, list[str], bool]
 
 
@@ -28,6 +27,8 @@ class Part:
 
     def __init__(self, queue: Queue) -> None:
         self.queue = queue
+        self.settlements: list[Settlement] = []
+        self.indexes: list[int] = []  # of these among all settlements of the call
         self.replayed = False
         self.refused: list[int] = []
         self.number = 0
@@ -57,15 +58,17 @@ class Exchanging:
         self.parts: dict[str, Part] = {}
         self.deliveries: list[Delivery] = []
         self.lost: list[tuple[str, str]] = []
+        self.starved: set[str] = set()
 
     def run(self, settlements: Sequence[Settlement]) -> Exchange:
         """Settle, let time do its work, claim; the answer."""
-        by_queue: defaultdict[str, list[tuple[int, Settlement]]] = defaultdict(list)
         for index, settlement in enumerate(settlements):
-            by_queue[settlement.delivery.queue].append((index, settlement))
-        for name in (*by_queue, *(name for name, _ in self.demand.queues)):
-            self._begin(name)
-        self._settle(by_queue)
+            part = self._part(settlement.delivery.queue)
+            part.settlements.append(settlement)
+            part.indexes.append(index)
+        for name, _ in self.demand.queues:
+            self._part(name)
+        self._settle()
         fresh = [part for part in self.parts.values() if not part.replayed]
         for part in fresh:
             self._let_time_pass(part)
@@ -75,20 +78,20 @@ class Exchanging:
             senders.remember(self.call, part.queue, self.stamp, part.answer)
         return self._answer()
 
-    def _begin(self, name: str) -> None:
-        if name in self.parts:
-            return
-        part = self.parts[name] = Part(self.call.queue(name))
-        kept: list[Answer] = senders.recall(self.call, part.queue, self.stamp)
-        if kept:
-            part.replay(kept[0])
+    def _part(self, name: str) -> Part:
+        part = self.parts.get(name)
+        if part is None:
+            part = self.parts[name] = Part(self.call.queue(name))
+            kept: list[Answer] = senders.recall(self.call, part.queue, self.stamp)
+            if kept:
+                part.replay(kept[0])
+        return part
 
-    def _settle(self, by_queue: dict[str, list[tuple[int, Settlement]]]) -> None:
+    def _settle(self) -> None:
         then: list[NewJob] = []
-        for name, batch in by_queue.items():
-            part = self.parts[name]
-            if not part.replayed:
-                part.refused = settle(self.call, part.queue, batch, then)
+        for part in self.parts.values():
+            if part.settlements and not part.replayed:
+                part.refused = settle(self.call, part.queue, part.settlements, then)
         children: defaultdict[str, list[NewJob]] = defaultdict(list)
         for job in then:
             children[job.queue].append(job)
@@ -108,36 +111,41 @@ class Exchanging:
             held = {delivery.id for delivery in claimed}
             self.lost.extend((part.queue.name, job) for job in part.claimed if job not in held)
         else:
-            claimed = self._claim_anew(part, min((self.free[pool] for pool in pools), default=0))
+            claimed = self._claim_anew(part, Wish.of(self.free, pools, self.demand.ahead.get(part.queue.name, 0)))
         for pool in pools:
             self.free[pool] -= len(claimed)
         self.deliveries.extend(claimed)
 
-    def _claim_anew(self, part: Part, places: int) -> list[Delivery]:
-        if places <= 0:
-            return []
-        want = min(places, BATCH)
+    def _claim_anew(self, part: Part, wish: Wish) -> list[Delivery]:
+        want = 0 if part.shut else min(wish.room, BATCH)
         claimed: list[Delivery] = []
-        if not part.shut:
+        if want > 0:
             first = not self.deliveries
-            claimed = claim(self.call, part.queue, want, self.room, self.stamp.sender, first=first)
+            claimed = claim(self.call, part.queue, self.stamp.sender, wish.slots, want, self.room, first=first)
         self.room -= sum(len(delivery.body) for delivery in claimed)
         if claimed:
-            part.number = part.queue.number
+            part.number = claimed[0].number
             part.claimed.extend(delivery.id for delivery in claimed)
-        if len(claimed) < places:
-            part.more = part.behind or any_ready(self.call, part.queue)
-        if len(claimed) == want:
+        if 0 < want == len(claimed):
             self.call.stirred.add(part.queue.name)  # perhaps more is left for others: pass the bell on
+        stands = standing(self.call.db, part.queue)
+        if len(claimed) < wish.room:
+            part.more = part.behind or (stands.ready and not (stands.wary and len(claimed) >= wish.slots))
+        if wish.starving and stands.ready:
+            self.starved.add(part.queue.name)
         return claimed
 
     def _answer(self) -> Exchange:
-        waits = [next_due(self.call, self.parts[name].queue) for name, _ in self.demand.queues]
-        dues = [due for due in waits if due is not None]
+        dues = [
+            due
+            for name, _ in self.demand.queues
+            if (due := standing(self.call.db, self.parts[name].queue).next_due(self.call.now)) is not None
+        ]
         return Exchange(
             self.deliveries,
-            frozenset(index for part in self.parts.values() for index in part.refused),
+            frozenset(part.indexes[position] for part in self.parts.values() for position in part.refused),
             any(part.more for part in self.parts.values()),
-            timedelta(milliseconds=min(dues)) if dues else None,
+            min(dues, default=None),
             tuple(self.lost),
+            frozenset(self.starved),
         )

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from taskforge.brokers.sqlite.bells import Ear
 from taskforge.brokers.sqlite.polling import POLLS, Polling, readable, take
+from taskforge.brokers.sqlite.troubles import no_folder
 
 log = logging.getLogger(__name__)
 
@@ -161,7 +162,7 @@ class FifoBells:
         """Have the queue's FIFO open; True when it was not."""
         fd, path = self._open.get(queue), self._path(queue)
         if fd is not None:
-            with suppress(FileNotFoundError):
+            with suppress(OSError):
                 if os.path.samestat(os.fstat(fd), os.stat(path)):
                     return False
             os.close(self._open.pop(queue))
@@ -230,7 +231,17 @@ def _remove_if_deaf(path: Path) -> None:
 
 
 def _open_fifo(path: str) -> int:
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    """The FIFO of this path, made if there is none, and the folder of bells with it.
+
+    Never the database's own folder: while that is missing every call is refused, and here it would come back empty.
+    """
+    folder = os.path.dirname(path)
+    try:
+        os.mkdir(folder)
+    except FileExistsError:
+        pass
+    except (FileNotFoundError, NotADirectoryError):
+        raise no_folder(Path(folder).parent) from None
     with suppress(FileExistsError):
         os.mkfifo(path)
     return os.open(path, os.O_RDWR | os.O_NONBLOCK)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
+from taskforge.brokers.sqlite.verbs import statements
 from taskforge.errors import BrokerUnsupported
 
 #: Marks a database file as ours ("TfJb"), so that another program's file is never written to.
@@ -14,15 +14,19 @@ EPOCH = 1
 #: The scripts that lead from one level to the next; the first makes the tables of level 1.
 LEVELS = (Path(__file__).with_name("schema.sql"),)
 
+#: Columns of `jobs` that came to level 1 before it was released: files from before are completed.
+_LATER = {"ahead": "integer not null default 0", "body": "blob"}
+
 
 def prepare(db: sqlite3.Connection, name: str) -> None:
     """Bring the file to our level in one transaction, or refuse it."""
     if _level(db, name) >= len(LEVELS):
+        _complete(db)
         return
     db.execute("begin immediate")
     level = _level(db, name)  # again: another process may have been faster
     for script in LEVELS[level:]:
-        for statement in _statements(script.read_text(encoding="utf-8")):
+        for statement in statements(script.read_text(encoding="utf-8")):
             db.execute(statement)
     db.execute(f"pragma application_id = {APPLICATION_ID}")
     if level == 0:
@@ -30,6 +34,21 @@ def prepare(db: sqlite3.Connection, name: str) -> None:
     else:
         db.execute("update meta set level = max(level, ?)", (len(LEVELS),))
     db.execute("commit")
+
+
+def _complete(db: sqlite3.Connection) -> None:
+    """Add the columns that the file was made without."""
+    if not _missing(db):
+        return
+    db.execute("begin immediate")
+    for column in _missing(db):  # again: another process may have been faster
+        db.execute(f"alter table jobs add column {column} {_LATER[column]}")
+    db.execute("commit")
+
+
+def _missing(db: sqlite3.Connection) -> list[str]:
+    there = {name for (name,) in db.execute("select name from pragma_table_info('jobs')")}
+    return [column for column in _LATER if column not in there]
 
 
 def _level(db: sqlite3.Connection, name: str) -> int:
@@ -46,12 +65,3 @@ def _level(db: sqlite3.Connection, name: str) -> int:
             "install the taskforge that wrote it, or let its jobs finish there and name another file"
         )
     return int(level)
-
-
-def _statements(script: str) -> Iterator[str]:
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
-from taskforge.brokers.sqlite import layout
+from taskforge.brokers.sqlite import layout, verbs
 from taskforge.brokers.sqlite.connections import Connections, Opened
 from taskforge.errors import BrokerUnsupported
 
@@ -49,6 +49,7 @@ class MemoryConnections(Connections):
             )
             self._configure(db)
             layout.prepare(db, self.name)
+            verbs.prepare(db)
             self._only = db
         return self._only
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 
 from taskforge.brokers import moments
 from taskforge.brokers.sqlite.calls import Call
 from taskforge.brokers.sqlite.due import make_ready
-from taskforge.brokers.sqlite.ending import Ending, end, forget, tell_waiters
-from taskforge.brokers.sqlite.queues import Queue
+from taskforge.brokers.sqlite.ending import Ending, end, forget
+from taskforge.brokers.sqlite.queues import Queue, next_turn
 from taskforge.brokers.sqlite.records import page
+from taskforge.brokers.sqlite.verbs import SMALL_BODY
 from taskforge.job import Cancellation, JobState
 
 
@@ -40,7 +40,7 @@ def reprioritise(call: Call, queue: Queue, job_id: str, priority: int) -> bool:
     seq, state = _find(call, queue, job_id)
     if state is None or JobState(state).ended:
         return False
-    call.db.execute("update jobs set rank = ?, turn = ? where seq = ?", (-priority, queue.next_turn(), seq))
+    call.db.execute("update jobs set rank = ?, turn = ? where seq = ?", (-priority, next_turn(call.db, queue), seq))
     return True
 
 
@@ -50,13 +50,17 @@ def redrive(call: Call, queue: Queue, job_id: str, body: bytes | None) -> bool:
     if state not in ("dead", "cancelled"):
         return False
     call.db.execute(
-        "update jobs set state = 'ready', turn = ?, enqueued = ?, attempts = 0, crashes = 0, shelf = null, "
+        "update jobs set state = 'ready', turn = ?, enqueued = ?, attempts = 0, crashes = 0, ahead = 0, shelf = null, "
         "reason = null, ended = null, took = null, kept_until = null, started = null where seq = ?",
-        (queue.next_turn(), call.now, seq),
+        (next_turn(call.db, queue), call.now, seq),
     )
-    queue.shelve(state, -1)
+    call.db.execute(f"update queues set {state} = {state} - 1 where id = ?", (queue.id,))
     if body is not None:
-        call.db.execute("update bodies set body = ? where seq = ?", (body, seq))
+        small = body if len(body) <= SMALL_BODY else None
+        call.db.execute("update jobs set body = ? where seq = ?", (small, seq))
+        call.db.execute("delete from bodies where seq = ?", (seq,))
+        if small is None:
+            call.db.execute("insert into bodies(seq, body) values(?, ?)", (seq, body))
     call.rung.add(queue.name)
     return True
 
@@ -65,7 +69,6 @@ def purge(call: Call, queue: Queue, prefix: str, state: JobState, limit: int) ->
     """Delete the first jobs in a state."""
     ids = [record.id for record in page(call.db, call.now, prefix, queue.name, state, 0, limit)]
     seqs = [_find(call, queue, job_id)[0] for job_id in ids]
-    tell_waiters(call, json.dumps(seqs))
     forget(call, queue, seqs)
     return len(seqs)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from taskforge.brokers import moments
 from taskforge.brokers.protocol import CLOCK_JUMP
@@ -14,54 +14,21 @@ _HOLD_EXTRA = 5_000
 #: An empty queue that nobody touched for this long (ms) is forgotten.
 _FORGOTTEN_AFTER = 24 * 3600 * 1000
 
-_SAVE = (
-    "update queues set seen = ?, hold = ?, swept = ?, turn = ?, number = ?, finished = ?, results = ?, dead = ?, "
-    "cancelled = ?, result_bytes = ? where id = ?"
-)
-_COLUMNS = "seen, hold, swept, turn, number, finished, results, dead, cancelled, result_bytes, id"
 
-
-@dataclass(slots=True)
-class Queue:
-    """A queue during one call. The fields after the name are the row's columns; schema.sql says what they mean."""
+class Queue(NamedTuple):
+    """A queue during one call. The fields after the name are columns of its row; schema.sql says what they mean."""
 
     name: str
+    id: int
     seen: int | None
     hold: int
     swept: int
-    turn: int
-    number: int
-    finished: int
-    results: int
-    dead: int
-    cancelled: int
-    result_bytes: int
-    id: int
-
-    def next_turn(self) -> int:
-        """The turn of a job that stands last from now on."""
-        self.turn += 1
-        return self.turn
-
-    def see(self, db: sqlite3.Connection, now: int, lease: int) -> None:
-        """Take notice of the time. After a jump, keepers get the chance to extend before anything is reclaimed."""
-        seen, self.seen = self.seen, now
-        if seen is None or seen <= now <= seen + _JUMP:
-            return
-        self.hold = now + lease // 4 + _HOLD_EXTRA
-        if now < seen:
-            too_far = "queue = ? and state = 'running' and lease > ?"
-            db.execute(f"update jobs set lease = ? where {too_far}", (now + lease, self.id, now + lease))
-
-    def shelve(self, shelf: str, records: int, result_bytes: int = 0) -> None:
-        """Count ended records onto a shelf, or off it."""
-        setattr(self, shelf, getattr(self, shelf) + records)
-        self.result_bytes += result_bytes
 
 
 def load(db: sqlite3.Connection, prefix: str, name: str) -> Queue | None:
     """The queue as the database has it."""
-    row = db.execute(f"select {_COLUMNS} from queues where prefix = ? and name = ?", (prefix, name)).fetchone()
+    select = "select id, seen, hold, swept from queues where prefix = ? and name = ?"
+    row = db.execute(select, (prefix, name)).fetchone()
     return None if row is None else Queue(name, *row)
 
 
@@ -73,18 +40,28 @@ def create(db: sqlite3.Connection, prefix: str, name: str) -> Queue:
     return queue
 
 
-def save(db: sqlite3.Connection, queue: Queue) -> None:
-    """Write the counters back."""
-    db.execute(_SAVE, (queue.seen, queue.hold, queue.swept, queue.turn, queue.number, queue.finished, queue.results,
-                       queue.dead, queue.cancelled, queue.result_bytes, queue.id))  # fmt: skip
+def see(db: sqlite3.Connection, queue: Queue, now: int, lease: int) -> Queue:
+    """Take notice of the time. After a jump, keepers get the chance to extend before anything is reclaimed."""
+    hold = queue.hold
+    if queue.seen is not None and not queue.seen <= now <= queue.seen + _JUMP:
+        hold = now + lease // 4 + _HOLD_EXTRA
+    if queue.seen is not None and now < queue.seen:
+        too_far = "queue = ? and state = 'running' and lease > ?"
+        db.execute(f"update jobs set lease = ? where {too_far}", (now + lease, queue.id, now + lease))
+    db.execute("update queues set seen = ?, hold = ? where id = ?", (now, hold, queue.id))
+    return queue._replace(hold=hold)
+
+
+def next_turn(db: sqlite3.Connection, queue: Queue, count: int = 1) -> int:
+    """The turn of the job that stands last from now on; of `count` such jobs, the first one's."""
+    take = "update queues set turn = (select last from turns where queue = id) + ? where id = ? returning turn"
+    (turn,) = db.execute(take, (count, queue.id)).fetchone()
+    return int(turn) - count + 1
 
 
 def waiting(db: sqlite3.Connection, queue: Queue) -> bool:
     """Whether a job is ready or delayed."""
-    select = (
-        "select exists(select 1 from jobs where queue = ?1 and state = 'ready') "
-        "or exists(select 1 from jobs where queue = ?1 and state = 'delayed')"
-    )
+    select = "select wary is not null or due is not null from standing where queue = ?"
     return bool(db.execute(select, (queue.id,)).fetchone()[0])
 
 

@@ -12,9 +12,9 @@ from taskforge.brokers.moments import stamped, stamped_or_none
 from taskforge.job import Counts, JobRecord, JobState
 
 _SELECT = (
-    "select j.seq, j.id, q.name, j.state, b.body, j.rank, j.attempts, j.crashes, j.enqueued, j.reason, j.due, "
-    "j.expires, j.started, j.lease, j.worker, j.stop, j.ended, j.kept_until, {result}, p.value "
-    "from jobs j cross join queues q on q.id = j.queue cross join bodies b on b.seq = j.seq "
+    "select j.seq, j.id, q.name, j.state, coalesce(j.body, b.body), j.rank, j.attempts, j.crashes, j.enqueued, "
+    "j.reason, j.due, j.expires, j.started, j.lease, j.worker, j.stop, j.ended, j.kept_until, {result}, p.value "
+    "from jobs j cross join queues q on q.id = j.queue left join bodies b on b.seq = j.seq "
     "left join results r on r.seq = j.seq left join progress p on p.seq = j.seq "
     "where q.prefix = ? and {where} and (j.kept_until is null or j.kept_until > ?)"
 )

@@ -14,10 +14,10 @@ create table queues(
     prefix text not null,                       -- the app; several may share a file
     name text not null,
     known integer,                              -- last announced; null: not among the known queues
-    seen integer,                               -- the last `now` (the clock jump rule)
+    seen integer,                               -- the last `now`, or shortly before (the clock jump rule)
     hold integer not null default 0,            -- nothing is reclaimed before this moment
     swept integer not null default 0,           -- when aged-out records were last looked for
-    turn integer not null default 0,            -- the last turn given out
+    turn integer not null default 0,            -- the last turn given to a job that was put last again
     number integer not null,                    -- the last delivery number given out, one per claimed batch
     finished integer not null default 0,        -- how many records stand on each shelf
     results integer not null default 0,
@@ -53,6 +53,8 @@ create table jobs(
     kept_until integer,                         -- from here on the record does not exist for readers
     shelf text,                                 -- which bound of Retention counts it: finished, results, dead, cancelled
     result_bytes integer,
+    ahead integer not null default 0,           -- 1: running, claimed ahead, not extended since; 2: was lost so once
+    body blob,                                  -- null: too long to be copied with the row, so it is in bodies
     unique(queue, id)
 );
 create index ready on jobs(queue, rank, turn) where state = 'ready';
@@ -61,7 +63,7 @@ create index running on jobs(queue, lease) where state = 'running';
 create index expiring on jobs(queue, expires) where expires is not null;
 create index ended on jobs(queue, shelf, kept_until) where shelf is not null;
 
--- Beside the jobs, so that moving a job between states does not copy its body.
+-- Beside the jobs, so that moving a job between states does not copy these. `bodies` holds the long ones only.
 create table bodies(seq integer primary key, body blob not null);
 create table results(seq integer primary key, value blob not null);
 create table progress(seq integer primary key, value blob not null);

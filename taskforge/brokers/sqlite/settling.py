@@ -2,120 +2,108 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from taskforge.brokers import moments
-from taskforge.brokers.protocol import ERRORS_BYTES
+from taskforge.brokers.protocol import BATCH
+from taskforge.brokers.sqlite import verbs
 from taskforge.brokers.sqlite.calls import Call
-from taskforge.brokers.sqlite.ending import Ending, end
-from taskforge.brokers.sqlite.enqueueing import ring_if_earlier
-from taskforge.brokers.sqlite.lists import marks
 from taskforge.brokers.sqlite.queues import Queue
-from taskforge.job import JobState, NewJob
+from taskforge.job import NewJob
 from taskforge.settlement import Ack, Bury, Cancel, Requeue, Settlement
 
+#: What tells a delivery from all others of its queue: the job's id and the number.
+Identity = tuple[str, int]
 
-class Running(NamedTuple):
-    """A running job: the delivery that holds it, its place's turn, and its stop mark."""
-
-    id: str
-    seq: int
-    number: int
-    turn: int
-    stop: int | None
-
-
-class Return(NamedTuple):
-    """Where a requeued job goes: ready at `turn`, or delayed until `due`."""
-
-    state: str
-    turn: int
-    due: int | None
-    retrying: bool
-    counts: bool
-    seq: int
-
-
-_RETURN = (
-    "update jobs set state = ?, turn = ?, due = ?, retrying = ?, attempts = attempts + ?, "
-    "lease = null, started = null, worker = null where seq = ?"
+#: Those, how an ack ends it, and how any settlement does.
+_IDENTITY = ("id", "number")
+_ACK = (*_IDENTITY, "keep", "took", "result")
+_ANY = (*_ACK, "state", "reason", "counts", "error", "again", "delay")
+_IDENTITIES = verbs.Input("deliveries", *_IDENTITY)
+_ACKS = verbs.Input("deliveries", *_ACK)
+_SETTLEMENTS = verbs.Input("deliveries", *_ANY)
+#: Finds a job that runs again, now or as the first to fall due.
+_STIRS = (
+    "select 1 from standing s cross join returned r "
+    "where s.queue = ? and (r.delay is null or r.delay = 0 or ? + r.delay <= s.due) limit 1"
 )
 
 
-def settle(call: Call, queue: Queue, batch: Sequence[tuple[int, Settlement]], then: list[NewJob]) -> list[int]:
-    """Settle deliveries of one queue; the indexes of those that came too late. Accepted acks add to `then`."""
-    held = running(call, queue, [settlement.delivery.id for _, settlement in batch])
-    refused: list[int] = []
-    endings: list[Ending] = []
-    returns: list[Return] = []
-    for index, settlement in batch:
-        job = held.get(settlement.delivery.id)
-        if job is None or job.number != settlement.delivery.number:
-            refused.append(index)
-            continue
-        del held[job.id]
+class Held(NamedTuple):
+    """A job that its delivery holds, and whether it shall stop."""
+
+    seq: int
+    stop: bool
+
+
+def hand_in(db: sqlite3.Connection, settlements: Sequence[Settlement]) -> None:
+    """Fill `deliveries` with what was settled."""
+    values: list[verbs.Value] = []
+    for settlement in settlements:
+        if type(settlement) is not Ack:
+            break
+        delivery, keep, took, result, keep_result, _ = settlement
+        kept = moments.span(keep if result is None else keep_result)
+        values += (delivery.id, delivery.number, kept, moments.span(took), result)
+    else:
+        _ACKS.fill(db, values)
+        return
+    _SETTLEMENTS.fill(db, [value for settlement in settlements for value in _row(settlement)])
+
+
+def settle(call: Call, queue: Queue, batch: Sequence[Settlement], then: list[NewJob]) -> list[int]:
+    """Settle deliveries of one queue; the positions of those that came too late. Accepted acks add to `then`."""
+    hand_in(call.db, batch)
+    verbs.run(call.db, "settle", queue=queue.id, now=call.now, **call.bounds(queue))
+    accepted = {position for (position,) in call.db.execute("select position from held")}
+    for position in sorted(accepted):
+        settlement = batch[position]
         if isinstance(settlement, Ack):
             then.extend(settlement.then)
-        elif settlement.error is not None:
-            _keep_error(call, job.seq, settlement.error)
-        if isinstance(settlement, Requeue) and job.stop is None:
-            returns.append(_return(call, queue, job, settlement))
-        else:
-            endings.append(_ending(job, settlement))
-    _give_back(call, queue, returns)
-    end(call, queue, endings)
-    return refused
+    if call.db.execute(_STIRS, (queue.id, call.now)).fetchone():
+        call.stirred.add(queue.name)
+    call.db.execute("delete from deliveries")
+    return [position for position in range(len(batch)) if position not in accepted]
 
 
-def running(call: Call, queue: Queue, ids: Sequence[str]) -> dict[str, Running]:
-    """Those of the jobs that are running."""
-    found = {}
-    for some, values in marks(ids):
-        select = f"select id, seq, number, turn, stop from jobs where queue = ? and id in {some} and state = 'running'"
-        for row in call.db.execute(select, (queue.id, *values)):
-            found[row[0]] = Running(*row)
+def held(call: Call, queue: Queue, deliveries: Iterable[Identity]) -> dict[Identity, Held]:
+    """Those of the deliveries that hold their job."""
+    identities = list(dict.fromkeys(deliveries))  # each once: `match` knows a job only once
+    found: dict[Identity, Held] = {}
+    for start in range(0, len(identities), BATCH):
+        batch = identities[start : start + BATCH]
+        _IDENTITIES.fill(call.db, [value for identity in batch for value in identity])
+        verbs.run(call.db, "match", queue=queue.id)
+        call.db.execute("delete from deliveries")
+        for position, seq, stop in call.db.execute("select position, seq, stop from held order by position"):
+            found[batch[position]] = Held(seq, stop is not None)
     return found
 
 
-def _ending(job: Running, settlement: Settlement) -> Ending:
-    keep = moments.span(settlement.keep)
+def extend(call: Call, seqs: Sequence[int]) -> None:
+    """Start the leases of these running jobs anew. What was claimed ahead has begun by now."""
+    call.db.execute(
+        "update jobs set lease = ?, ahead = iif(ahead = 1, 0, ahead) where seq in (select value from json_each(?))",
+        (call.now + call.lease, json.dumps(seqs)),
+    )
+
+
+def _row(settlement: Settlement) -> Sequence[verbs.Value]:
+    """A settlement as `deliveries` takes it, column by column of _ANY."""
+    delivery, keep, span = settlement.delivery, moments.span(settlement.keep), moments.span
+    ending: Sequence[verbs.Value]
     match settlement:
-        case Ack(result=None, took=took):
-            return Ending(job.seq, JobState.SUCCEEDED, keep, took=moments.span(took))
         case Ack(result=result, keep_result=keep_result, took=took):
-            keep = moments.span(keep_result)
-            return Ending(job.seq, JobState.SUCCEEDED, keep, took=moments.span(took), result=result)
-        case Bury(reason=reason, took=took, counts=counts):
-            return Ending(job.seq, JobState.DEAD, keep, reason, moments.span(took), counts)
-        case Cancel(reason=reason, took=took):
-            return Ending(job.seq, JobState.CANCELLED, keep, reason, moments.span(took))
-        case Requeue(counts=counts):  # it was asked to stop meanwhile
-            return Ending(job.seq, JobState.CANCELLED, keep, "requested", None, counts)
-
-
-def _return(call: Call, queue: Queue, job: Running, settlement: Requeue) -> Return:
-    if settlement.delay is None:
-        return Return("ready", job.turn, None, False, settlement.counts, job.seq)
-    delay = moments.span(settlement.delay)
-    if delay <= 0:
-        return Return("ready", queue.next_turn(), None, False, settlement.counts, job.seq)
-    return Return("delayed", job.turn, call.now + delay, settlement.counts, settlement.counts, job.seq)
-
-
-def _give_back(call: Call, queue: Queue, returns: Sequence[Return]) -> None:
-    if not returns:
-        return
-    dues = [back.due for back in returns if back.due is not None]
-    ring_if_earlier(call, queue, dues)
-    if len(dues) < len(returns):
-        call.stirred.add(queue.name)
-    call.db.executemany(_RETURN, returns)
-
-
-def _keep_error(call: Call, seq: int, error: bytes) -> None:
-    """Add an error text to those of the job, or put it in their place when they become too many."""
-    kept = call.db.execute("select coalesce(sum(length(error)), 0) from errors where seq = ?", (seq,)).fetchone()[0]
-    if kept + len(error) > ERRORS_BYTES:
-        call.db.execute("delete from errors where seq = ?", (seq,))
-    call.db.execute("insert into errors(seq, error) values(?, ?)", (seq, error))
+            keep = keep if result is None else span(keep_result)
+            ending = (keep, span(took), result, "succeeded", None, 0, None, 0, None)
+        case Bury(reason=reason, took=took, counts=counts, error=error):
+            ending = (keep, span(took), None, "dead", reason, counts, error, 0, None)
+        case Cancel(reason=reason, took=took, error=error):
+            ending = (keep, span(took), None, "cancelled", reason, 0, error, 0, None)
+        case Requeue(delay=delay, counts=counts, error=error):
+            wait = None if delay is None else max(0, span(delay))
+            ending = (keep, None, None, None, None, counts, error, 1, wait)
+    return delivery.id, delivery.number, *ending
