@@ -53,6 +53,7 @@ EXCEPTIONS = {
 #: Where a library, or a part of the standard one, may be imported; everywhere else it is a leak.
 HOMES = {
     "redis": ("taskforge.brokers.redis",),
+    "hiredis": ("taskforge.brokers.redis",),
     "sqlite3": ("taskforge.brokers.sqlite",),
     "click": ("taskforge.cli",),
     "blinker": ("taskforge.signals",),
@@ -60,6 +61,7 @@ HOMES = {
     "tenacity": ("taskforge.brokers.knocking",),
     "msgpack": ("taskforge.codec", "taskforge.brokers.redis"),
     "uvloop": ("taskforge.worker.loops",),
+    "greenlet": ("taskforge.testing",),
     "pytest": ("taskforge.testing",),
     "hypothesis": ("taskforge.testing",),
 }

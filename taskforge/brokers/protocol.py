@@ -97,8 +97,7 @@ class Demand(NamedTuple):
     @property
     def nothing(self) -> bool:
         """True when no queue could be given a job."""
-        free, ahead = self.free, self.ahead
-        rooms = (min([free[p] for p in pools]) + ahead.get(queue, 0) for queue, pools in self.queues if pools)
+        rooms = (min([self.free[p] for p in pools]) + self.ahead.get(q, 0) for q, pools in self.queues if pools)
         return not any(room > 0 for room in rooms)
 
     @property
@@ -173,8 +172,7 @@ class Broker(Protocol):
         for a quarter of a lease plus 5 s, so that keepers extend first; after a step back, lease deadlines more than
         one lease ahead are cut to that.
 
-        At most BATCH settlements a call. A repeated call returns those of its claims that still hold, lists the
-        others as lost.
+        At most BATCH settlements a call. A repeated call returns its claims that still hold, the others as lost.
         """
         ...
 
@@ -254,7 +252,7 @@ class Inspector(Protocol):
         """Jobs in one state, in the order they would run (ready), fall due (delayed) or lose their lease (running);
         latest ended first for the others.
 
-        At most 1,000 a call (ValueError beyond). Results are left out (None): `get` reads them.
+        At most PAGE a call (ValueError beyond). Results are left out (None): `get` reads them.
         """
         ...
 

@@ -16,7 +16,8 @@ from taskforge.run import Run
 from taskforge.settlement import Requeue, Settlement, weight
 from taskforge.signals import emit
 from taskforge.worker.executors import LoopExecutor, ThreadExecutor
-from taskforge.worker.runner import App, Runner
+from taskforge.worker.judging import App
+from taskforge.worker.runner import Runner
 from taskforge.worker.slots import LOOP, THREADS, Slots
 from taskforge.worker.telling import tell
 
@@ -65,6 +66,8 @@ class Exchanger:
 
     def done(self, run: Run, outcome: Outcome) -> None:
         """A run has ended: judge it, in the thread that ran it, and queue its settlement."""
+        if run.ended:
+            return  # it was given up, and ended after all
         run.end(self.app.clock.monotonic())
         self._ended.append((run, self.runner.judge(run, outcome)))
         if self._asleep:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-#: A rate is taken over at least this long (seconds): shorter, and one lucky batch would pass for a habit.
-WINDOW = 0.005
+from taskforge.brokers.protocol import BATCH
+
+#: A rate is taken over at least this long (seconds): what ends in a burst, because the exchanger was kept waiting, must
+#: not pass for a habit.
+WINDOW = 0.02
+#: However quick they are, no more jobs than this are claimed ahead: a few batches keep every slot busy.
+MOST = 4 * BATCH
 #: What was shown longer ago than this (seconds) is no promise any more.
 STALE = 1.0
 
@@ -36,4 +41,4 @@ class Pace:
         """How many jobs more than there are slots may be held now."""
         if now - self._latest > STALE:
             return 0
-        return int(self._rate * self.span)
+        return min(MOST, int(self._rate * self.span))

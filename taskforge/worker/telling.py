@@ -10,7 +10,7 @@ from taskforge.info import read_error
 from taskforge.run import Run
 from taskforge.settlement import Ack, Bury, Cancel, Requeue, Settlement
 from taskforge.signals import emit
-from taskforge.worker.runner import App
+from taskforge.worker.judging import App
 
 logger = logging.getLogger("taskforge.worker")
 

@@ -94,13 +94,14 @@ def test_in_strict_order_only_the_first_queue_is_claimed_ahead(app: Taskforge) -
 
     for slots in (strict, fair):
         for step in range(10):
-            run = run_of(app, task)
-            slots.take([run])
-            run.begin(100.0 + step * WINDOW)
-            slots.end([run], 100.0 + step * WINDOW)
+            runs = [run_of(app, task) for _ in range(5)]
+            slots.take(runs)
+            for run in runs:
+                run.begin(100.0 + step * WINDOW)
+            slots.end(runs, 100.0 + step * WINDOW)
 
-    assert not strict.demand(100.05).ahead.get("second")
-    assert fair.demand(100.05).ahead["second"] > 0
+    assert not strict.demand(100.2).ahead.get("second")
+    assert fair.demand(100.2).ahead["second"] > 0
 
 
 def test_a_queue_that_got_no_room_comes_first_and_nothing_is_claimed_ahead_meanwhile() -> None:
