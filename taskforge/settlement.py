@@ -62,9 +62,13 @@ class Cancel(NamedTuple):
 Settlement = Ack | Requeue | Bury | Cancel
 
 
+#: So that no call enqueues more than about a batch of jobs besides what it settles.
+JOB_WEIGHT = 4096
+
+
 def weight(settlement: Settlement) -> int:
-    """About how many bytes of payload a settlement carries."""
+    """About how many bytes of payload a settlement carries; a job to enqueue counts for what it costs the broker."""
     if not isinstance(settlement, Ack):
         return len(settlement.error or b"")
     size = len(settlement.result) if settlement.result else 0
-    return size + sum([len(job.body) for job in settlement.then]) if settlement.then else size
+    return size + sum([JOB_WEIGHT + len(job.body) for job in settlement.then]) if settlement.then else size

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import struct
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgpack
@@ -16,6 +17,11 @@ from taskforge.brokers.redis.scripts import script
 NOW = 1_900_000_000_000
 HOUR = 3_600_000
 LEASE = 60_000
+#: Kept as the next moment at which time does something, when there is none.
+NEVER = 2**48 - 1
+#: As include/save writes them.
+META_CELLS = ("epoch", "level", "now", "due", "jumped", "cut", "swept", "turn", "number", "bytes")
+META = struct.Struct(">2s2s6s6s6s1s6s6s6s6s")
 #: finished, results, result bytes, dead
 RETENTION = [1_000, 1_000, 1_000_000, 1_000]
 
@@ -30,9 +36,28 @@ def due(ms: int, priority: int = 0) -> float:
     return float(ms * 256 + 100 - priority)
 
 
-def body(text: bytes, at: int = NOW) -> bytes:
-    """What `jobs` holds of a job that was enqueued at this time."""
-    return at.to_bytes(6, "big") + text
+def packed(place: float) -> bytes:
+    """A place in 7 bytes."""
+    rank, turn = divmod(int(place), 2**45)
+    return bytes([rank]) + turn.to_bytes(6, "big")
+
+
+def body(text: bytes, turn: int, at: int = NOW, priority: int = 0) -> bytes:
+    """What `jobs` holds of a job that was enqueued at this time and took this turn; 0: its head does not tell."""
+    return at.to_bytes(6, "big") + packed(place(turn, priority)) + text
+
+
+def state(now: int, turn: int = 0, number: int = 0, size: int = 0, due: int = NEVER, **other: int) -> dict[str, int]:
+    """What `meta` holds of a queue whose clock never jumped."""
+    plain = {"epoch": 1, "level": 1, "now": now, "due": due, "jumped": 0, "cut": 0, "swept": 0}
+    return {**plain, "turn": turn, "number": number, "bytes": size, **other}
+
+
+def part(
+    *rows: list[Any], pools: Sequence[int] = (), ahead: int = 0, keep: int = HOUR, retention: Sequence[int] = RETENTION
+) -> list[Any]:
+    """A part of a request: what one queue is asked. Rows of id, number, how."""
+    return [[cell for row in rows for cell in row], keep, list(pools), ahead, list(retention)]
 
 
 class Bench:
@@ -58,11 +83,13 @@ class Bench:
         return self.client.eval(called.source, count, *rest)
 
     def enqueue(self, *rows: list[Any], queue: str = "q", again: bool = False) -> bytes:
-        return self.run("enqueue", queue, jobs=list(rows), again=again)
+        """Rows of id, body, priority and, for some, what include/accept takes beyond them."""
+        given = [cell for id, text, *more in rows for cell in (id, text, more if len(more) > 1 else more[0])]
+        return self.run("enqueue", queue, jobs=given, again=again)
 
     def exchange(self, want: int = 0, *rows: list[Any], again: bool = False, retention: list[int] = RETENTION) -> Any:
-        """Settle and claim in `q`; its part of the answer."""
-        return self.exchange_all([[list(rows), [1], retention]], [want], again=again)[0]
+        """Settle (rows of id, number, how) and claim in `q`; its part of the answer."""
+        return self.exchange_all([part(*rows, pools=[1], retention=retention)], [want], again=again)[0]
 
     def exchange_all(
         self, parts: list[Any], free: list[int], *then: Any, queues: tuple[str, ...] = ("q",), again: bool = False
@@ -80,11 +107,13 @@ class Bench:
         return {name: value for name, value in shown.items() if value}
 
     def meta(self, queue: str = "q") -> dict[str, int]:
-        return {k.decode(): int(float(v)) for k, v in self.client.hgetall(self.key("meta", queue)).items()}
+        kept = self.client.get(self.key("meta", queue))
+        assert len(kept) == META.size
+        cells = META.unpack(kept)
+        return {name: int.from_bytes(cell, "big") for name, cell in zip(META_CELLS, cells, strict=True)}
 
     def _keys(self, queue: str, sender: str, numbered: bool) -> tuple[str, ...]:
-        keys = self.keys.queue(queue)
-        return (*keys, self.keys.sender(queue, sender)) if numbered else keys
+        return self.keys.numbered(queue, sender) if numbered else self.keys.queue(queue)
 
     def _shown(self, key: str) -> Any:
         match self.client.type(key):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.lua.conftest import HOUR, LEASE, NOW, RETENTION, Bench, body, due, place
+from tests.lua.conftest import HOUR, LEASE, NOW, Bench, body, due, packed, part, place
 
 ACK, REQUEUE, BURY, CANCEL = 1, 2, 3, 4
 UNKNOWN = 2**48 - 1
@@ -16,35 +16,37 @@ UNKNOWN = 2**48 - 1
 
 def entry(
     number: int,
-    turn: int,
+    turn: int | None = None,
     *,
     held: str = "h",
     claimed: int = NOW,
     attempts: int = 0,
     crashes: int = 0,
+    lost: bool = False,
     sender: bytes = b"s",
     priority: int = 0,
 ) -> bytes:
-    """What `facts` holds, written out once more by hand."""
-    counts = struct.pack(">HH", attempts, crashes)
+    """What `facts` holds, written out once more by hand. Without a turn, the head of the job tells its place."""
+    counts = struct.pack(">HH?", attempts, crashes, lost)
     front = held.encode() + number.to_bytes(6, "big") + claimed.to_bytes(6, "big") + counts
-    return front + bytes([len(sender)]) + sender + b"%d" % place(turn, priority)
+    where = packed(place(turn, priority)) if turn is not None else b"\xff" + bytes(6)
+    return front + where + bytes([len(sender)]) + sender
 
 
 def ending(at: int = NOW, took: int = 5, size: int = 0, reason: bytes = b"") -> bytes:
-    return b"|" + at.to_bytes(6, "big") + took.to_bytes(6, "big") + struct.pack(">I", size) + reason
+    return at.to_bytes(6, "big") + took.to_bytes(6, "big") + struct.pack(">I", size) + reason
 
 
 def ack(id: str, number: int, *result: Any) -> list[Any]:
-    return [id, number, ACK, HOUR, 5, *(["", *result] if result else [])]
+    return [id, number, [ACK, HOUR, 5, "", *result] if result else 5]
 
 
 def requeue(id: str, number: int, delay: int, *, counts: int = 0, error: Any = False) -> list[Any]:
-    return [id, number, REQUEUE, HOUR, False, "", False, error, counts, delay]
+    return [id, number, [REQUEUE, HOUR, False, "", False, counts, delay, *([error] if error else [])]]
 
 
 def bury(id: str, number: int, *, error: Any = False, counts: int = 1) -> list[Any]:
-    return [id, number, BURY, HOUR, 5, "timeout", False, error, counts]
+    return [id, number, [BURY, HOUR, 5, "timeout", False, counts, 0, *([error] if error else [])]]
 
 
 def enqueued(bench: Bench, *ids: str, priority: int = 0) -> None:
@@ -55,8 +57,8 @@ def claimed(bench: Bench, *ids: str) -> int:
     """These jobs, enqueued and running; their delivery number."""
     enqueued(bench, *ids)
     answer = bench.exchange(len(ids))
-    assert answer[5] == [id.encode() for id in ids]
-    return int(answer[4])
+    assert answer[6] == [id.encode() for id in ids]
+    return int(answer[5])
 
 
 # Claiming
@@ -69,16 +71,15 @@ def test_a_claim_takes_the_best_jobs_under_one_number(bench: Bench) -> None:
     answer = bench.exchange(2)
 
     assert answer == [
-        *([], [], 0, LEASE, NOW, [b"urgent", b"a"]),
-        [b"%d" % place(3, 9), b"%d" % place(1)],
-        [body(b"urgent"), body(b"a")],
+        *([], [], 0, LEASE, 0, NOW, [b"urgent", b"a"]),
+        [body(b"urgent", 3, priority=9), body(b"a", 1)],
         [],
     ]
     assert bench.state() == {
-        "jobs": {b"a": body(b"a"), b"b": body(b"b"), b"urgent": body(b"urgent")},
+        "jobs": {b"a": body(b"a", 1), b"b": body(b"b", 2), b"urgent": body(b"urgent", 3, priority=9)},
         "ready": {b"b": place(2)},
         "running": {b"urgent": NOW + LEASE, b"a": NOW + LEASE},
-        "facts": {b"urgent": entry(NOW, 3, priority=9), b"a": entry(NOW, 1)},
+        "facts": {b"urgent": entry(NOW), b"a": entry(NOW)},
         "bell": [b"1"],
     }
 
@@ -88,7 +89,7 @@ def test_an_empty_claim_stills_the_bell(bench: Bench) -> None:
 
     answer = bench.exchange(3)
 
-    assert answer[2:6] == [0, -1, 0, []]
+    assert answer[2:7] == [0, -1, 0, 0, []]
     assert bench.state() == {}
 
 
@@ -107,9 +108,9 @@ def test_a_claim_carries_a_mebibyte_and_at_least_one_job(bench: Bench) -> None:
 
     first, second = bench.exchange(250), bench.exchange(250)
 
-    assert (first[5], first[2]) == ([b"big"], 1)
-    assert (len(second[5]), second[2]) == ((1 << 20) // 30_006, 1)
-    assert bench.client.zcard(bench.key("running")) == 1 + len(second[5])
+    assert (first[6], first[2]) == ([b"big"], 1)
+    assert (len(second[6]), second[2]) == ((1 << 20) // 30_013, 1)
+    assert bench.client.zcard(bench.key("running")) == 1 + len(second[6])
     assert bench.state()["bell"] == [b"1"]
 
 
@@ -119,17 +120,76 @@ def test_one_claim_takes_no_more_than_a_batch(bench: Bench) -> None:
 
     answer = bench.exchange(1_000)
 
-    assert (len(answer[5]), answer[2]) == (250, 1)
+    assert (len(answer[6]), answer[2]) == (250, 1)
 
 
 def test_slots_are_shared_by_the_queues_of_a_pool(bench: Bench) -> None:
     bench.enqueue(["a", b"", 0], ["b", b"", 0], queue="one")
     bench.enqueue(["c", b"", 0], ["d", b"", 0], queue="two")
 
-    parts = [[[], [1], RETENTION], [[], [1, 2], RETENTION]]
+    parts = [part(pools=[1]), part(pools=[1, 2])]
     one, two = bench.exchange_all(parts, [3, 9], queues=("one", "two"))
 
-    assert (one[5], two[5]) == ([b"a", b"b"], [b"c"])
+    assert (one[6], two[6]) == ([b"a", b"b"], [b"c"])
+
+
+def test_a_claim_ahead_is_noted_and_an_extend_clears_that(bench: Bench) -> None:
+    enqueued(bench, "slot", "ahead")
+
+    answer = bench.exchange_all([part(pools=[1], ahead=5)], [1])[0]
+
+    number = answer[5]
+    assert answer[6] == [b"slot", b"ahead"]
+    assert bench.state()["facts"] == {b"slot": entry(number), b"ahead": entry(number, held="a")}
+    bench.run("extend", lease=LEASE, deliveries=["slot", number, "ahead", number])
+    assert bench.state()["facts"] == {b"slot": entry(number), b"ahead": entry(number)}
+
+
+def test_a_job_lost_ahead_counts_no_crash_but_is_marked_for_good(bench: Bench) -> None:
+    enqueued(bench, "a", "b")
+    number = bench.exchange_all([part(pools=[1], ahead=2)], [0])[0][5]
+
+    look_until(bench, NOW + LEASE)
+
+    assert bench.state()["facts"][b"a"] == entry(number, held="-", claimed=0, lost=True)
+    assert bench.exchange_all([part(pools=[1], ahead=2)], [0])[0][6] == []
+    again = bench.exchange_all([part(pools=[1], ahead=2)], [1])[0]
+    assert (again[6], again[8]) == ([b"a"], [1, bytes(4) + b"d"])
+    assert bench.state()["facts"][b"a"] == entry(again[5], 1, claimed=bench.now, lost=True)
+
+
+def test_slots_that_are_overdrawn_count_against_what_may_be_claimed_ahead(bench: Bench) -> None:
+    enqueued(bench, *"abcde")
+
+    first, second = (bench.exchange_all([part(pools=[1], ahead=3)], [free])[0] for free in (-1, -3))
+
+    assert (first[6], second[6]) == ([b"a", b"b"], [])
+
+
+@pytest.mark.parametrize(("free", "ahead", "pools", "starved"), [(0, 0, [1], 1), (-3, 3, [1], 0), (0, 0, [], 0)])
+def test_a_queue_that_has_jobs_and_is_given_no_room_says_so(
+    bench: Bench, free: int, ahead: int, pools: list[int], starved: int
+) -> None:
+    assert bench.exchange_all([part(pools=pools, ahead=ahead)], [free])[0][4] == 0
+    enqueued(bench, "a")
+
+    assert bench.exchange_all([part(pools=pools, ahead=ahead)], [free])[0][4] == starved
+
+
+def test_the_head_of_a_delayed_or_a_long_job_does_not_tell_its_place(bench: Bench) -> None:
+    bench.enqueue(["late", b"", 2, 100, False, False, False], ["long", b"x" * 4_097, 0])
+    bench.now += 100
+
+    answer = bench.exchange(2)
+
+    assert (answer[6], answer[8]) == ([b"late", b"long"], [])
+    facts = {
+        b"late": entry(NOW + 100, 2, claimed=NOW + 100, priority=2),
+        b"long": entry(NOW + 100, 1, claimed=NOW + 100),
+    }
+    assert bench.state()["facts"] == facts
+    bench.exchange(0, requeue("late", answer[5], -1), requeue("long", answer[5], -1))
+    assert bench.state()["ready"] == {b"late": place(2, 2), b"long": place(1)}
 
 
 # Settling
@@ -141,8 +201,8 @@ def test_an_ack_without_a_result_keeps_the_record_among_the_finished(bench: Benc
     assert bench.exchange(0, ack("a", number))[0] == []
 
     assert bench.state() == {
-        "jobs": {b"a": body(b"a")},
-        "facts": {b"a": entry(number, 1, held="e") + ending()},
+        "jobs": {b"a": body(b"a", 1)},
+        "facts": {b"a": entry(number, held="e") + ending()},
         "succeeded": {b"a": NOW + HOUR},
         "bell": [b"1"],
     }
@@ -154,8 +214,8 @@ def test_an_ack_with_a_result_keeps_that_too(bench: Bench) -> None:
     bench.exchange(0, ack("a", number, b"42"))
 
     assert bench.state() == {
-        "jobs": {b"a": body(b"a")},
-        "facts": {b"a": entry(number, 1, held="e") + ending(size=2)},
+        "jobs": {b"a": body(b"a", 1)},
+        "facts": {b"a": entry(number, held="e") + ending(size=2)},
         "results": {b"a": NOW + HOUR},
         "values": {b"a": b"42"},
         "bell": [b"1"],
@@ -180,8 +240,8 @@ def test_a_bury_counts_and_keeps_the_error(bench: Bench) -> None:
     bench.exchange(0, bury("a", number, error=b"boom"))
 
     assert bench.state() == {
-        "jobs": {b"a": body(b"a")},
-        "facts": {b"a": entry(number, 1, held="e", attempts=1) + ending(reason=b"timeout")},
+        "jobs": {b"a": body(b"a", 1)},
+        "facts": {b"a": entry(number, held="e", attempts=1) + ending(reason=b"timeout")},
         "dead": {b"a": NOW + HOUR},
         "errors": {b"a": b"\0\0\0\4boom"},
         "bell": [b"1"],
@@ -195,8 +255,8 @@ def test_a_retry_waits_among_the_delayed(bench: Bench) -> None:
 
     assert answer[3] == 700
     assert bench.state() == {
-        "jobs": {b"a": body(b"a")},
-        "facts": {b"a": entry(number, 1, held="-", claimed=0, attempts=1)},
+        "jobs": {b"a": body(b"a", 1)},
+        "facts": {b"a": entry(number, held="-", claimed=0, attempts=1)},
         "delayed": {b"a": due(NOW + 700)},
         "retrying": {b"a"},
         "errors": {b"a": b"\0\0\0\4boom"},
@@ -211,7 +271,7 @@ def test_what_is_handed_back_returns_to_its_place_and_what_is_not_goes_last(benc
     bench.exchange(0, requeue("a", number, 0), requeue("b", number, -1))
 
     assert bench.state()["ready"] == {b"b": place(2), b"c": place(3), b"a": place(4)}
-    assert bench.exchange(3)[8] == [1, bytes(4), 3, bytes(4)]
+    assert bench.exchange(3)[8] == [1, bytes(4) + b"d", 3, bytes(4) + b"d"]
 
 
 def test_a_requeue_of_a_job_that_was_asked_to_stop_ends_it(bench: Bench) -> None:
@@ -222,7 +282,7 @@ def test_a_requeue_of_a_job_that_was_asked_to_stop_ends_it(bench: Bench) -> None
 
     state = bench.state()
     assert (state["cancelled"], state["ready"]) == ({b"a": NOW + HOUR}, {b"b": place(3)})
-    assert state["facts"][b"a"] == entry(number, 1, held="e") + ending(took=UNKNOWN, reason=b"requested")
+    assert state["facts"][b"a"] == entry(number, held="e") + ending(took=UNKNOWN, reason=b"requested")
     assert "stopping" not in state
 
 
@@ -231,7 +291,7 @@ def test_errors_add_up_until_the_next_would_not_fit(bench: Bench) -> None:
     for error in (b"x" * 20_000, b"y" * 12_768, b"z"):
         bench.exchange(0, requeue("a", number, 0, error=error))
         kept = bench.state()["errors"][b"a"]
-        number = bench.exchange(1)[4]
+        number = bench.exchange(1)[5]
         if error[:1] == b"y":
             assert len(kept) == 32_768 + 8
 
@@ -240,13 +300,13 @@ def test_errors_add_up_until_the_next_would_not_fit(bench: Bench) -> None:
 
 def test_jobs_to_enqueue_on_success_come_with_the_ack_or_not_at_all(bench: Bench) -> None:
     number = claimed(bench, "a", "b")
-    parts = [[[ack("a", number), ack("b", 99)], [], RETENTION], [[], [], RETENTION]]
+    parts = [part(ack("a", number), ack("b", 99)), part()]
 
-    child, orphan = [1, 1, 2, ["child", b"C", 5]], [1, 2, 2, ["orphan", b"O", 5]]
-    bench.exchange_all(parts, [], child, orphan, queues=("q", "other"))
+    child, orphan = [1, 1, 2, "child", b"C", 5], [1, 2, 2, "orphan", b"O", 5]
+    bench.exchange_all(parts, [], *child, *orphan, queues=("q", "other"))
 
     assert bench.state("other") == {
-        "jobs": {b"child": body(b"C")},
+        "jobs": {b"child": body(b"C", 1, priority=5)},
         "ready": {b"child": place(1, 5)},
         "bell": [b"1"],
     }
@@ -254,9 +314,9 @@ def test_jobs_to_enqueue_on_success_come_with_the_ack_or_not_at_all(bench: Bench
 
 def test_any_number_of_jobs_may_follow_a_success(bench: Bench) -> None:
     number = claimed(bench, "a")
-    children = [[1, 1, 1, [f"{n:04}", b"", 0]] for n in range(5_000)]
+    children = [cell for n in range(5_000) for cell in (1, 1, 1, f"{n:04}", b"", 0)]
 
-    bench.exchange_all([[[ack("a", number)], [], RETENTION]], [], *children)
+    bench.exchange_all([part(ack("a", number))], [], *children)
 
     assert len(bench.state()["ready"]) == 5_000
 
@@ -280,12 +340,25 @@ def test_the_end_of_a_job_is_told_to_those_who_wait_for_it(bench: Bench) -> None
 
 def test_the_soonest_to_expire_goes_first_when_there_are_too_many(bench: Bench) -> None:
     number = claimed(bench, "a", "b", "c")
-    rows = [["a", number, ACK, 300, 5], ["b", number, ACK, 100, 5], ["c", number, ACK, 200, 5]]
+    rows = [[id, number, [ACK, keep, 5]] for id, keep in (("a", 300), ("b", 100), ("c", 200))]
 
     bench.exchange(0, *rows, retention=[2, 1, 1, 1])
 
     assert bench.state()["succeeded"] == {b"c": NOW + 200, b"a": NOW + 300}
     assert bench.state()["jobs"].keys() == bench.state()["facts"].keys() == {b"a", b"c"}
+
+
+def test_of_a_thousand_records_some_more_go_at_once(bench: Bench) -> None:
+    retention = [1_000, 1, 1, 1]
+    for at in range(0, 1_001, 143):
+        ids = [f"{n:04}" for n in range(at, at + 143)]
+        number = claimed(bench, *ids)
+        bench.exchange(0, *(ack(id, number) for id in ids), retention=retention)
+        if at < 858:
+            assert len(bench.state()["succeeded"]) == at + 143
+
+    assert len(bench.state()["succeeded"]) == 1_000 - 20
+    assert bench.state()["jobs"].keys() == bench.state()["facts"].keys() == bench.state()["succeeded"].keys()
 
 
 def test_results_are_bounded_by_their_bytes(bench: Bench) -> None:
@@ -299,7 +372,7 @@ def test_results_are_bounded_by_their_bytes(bench: Bench) -> None:
 
 def test_what_has_aged_out_is_swept_once_a_second(bench: Bench) -> None:
     number = claimed(bench, "a", "b")
-    bench.exchange(0, ["a", number, ACK, 500, 5], ["b", number, BURY, 1_500, 5, "error", False, b"boom", 1])
+    bench.exchange(0, ["a", number, [ACK, 500, 5]], ["b", number, [BURY, 1_500, 5, "error", False, 1, 0, b"boom"]])
 
     bench.now += 900
     bench.exchange(0)
@@ -346,9 +419,9 @@ def test_a_lease_that_ran_out_gives_the_job_back_to_its_place(bench: Bench) -> N
 
     look_until(bench, NOW + LEASE)
     assert bench.state() == {
-        "jobs": {b"a": body(b"a"), b"b": body(b"b")},
+        "jobs": {b"a": body(b"a", 1), b"b": body(b"b", 2)},
         "ready": {b"a": place(1), b"b": place(2)},
-        "facts": {b"a": entry(number, 1, held="-", claimed=0, crashes=1)},
+        "facts": {b"a": entry(number, held="-", claimed=0, crashes=1)},
         "bell": [b"1"],
     }
 
@@ -362,6 +435,18 @@ def test_a_silent_job_that_was_asked_to_stop_ends(bench: Bench) -> None:
     state = bench.state()
     assert state["cancelled"] == {b"a": NOW + LEASE + 1_234}
     assert state.keys() == {"jobs", "facts", "cancelled", "bell"}
+
+
+def test_time_is_looked_at_only_when_something_falls_due(bench: Bench) -> None:
+    bench.enqueue(["a", b"", 0, 900, False, False, False], ["b", b"", 0, 500, False, 700, False], ["c", b"", 0])
+    assert bench.meta()["due"] == NOW + 500
+
+    bench.exchange(1)
+    assert bench.meta()["due"] == NOW + 500
+
+    bench.now += 500
+    assert bench.exchange(0)[3] == 400
+    assert bench.meta()["due"] == NOW + 700
 
 
 def test_after_a_jump_of_the_clock_nothing_is_reclaimed_for_a_while(bench: Bench) -> None:
@@ -392,7 +477,7 @@ def test_a_job_that_no_run_has_begun_in_time_expires(bench: Bench) -> None:
 
     answer = bench.exchange(5)
 
-    assert answer[5] == [b"c"]
+    assert answer[6] == [b"c"]
     state = bench.state()
     assert state["cancelled"] == {b"a": bench.now + HOUR, b"b": bench.now + HOUR}
     assert "expiring" not in state
@@ -417,7 +502,7 @@ def test_a_repeated_call_gets_the_claims_that_still_hold(bench: Bench) -> None:
     enqueued(bench, "a", "b")
     first = bench.exchange(2, ack("x", number), ack("y", number))
     bench.run("exchange", sender="other", lease=LEASE, claimer="other", request=[
-        [[[ack("a", first[4])], [], RETENTION]], [], [], HOUR
+        [part(ack("a", first[5]))], [], [], HOUR
     ])  # fmt: skip
     bench.number -= 1
     before = bench.state()
@@ -425,7 +510,7 @@ def test_a_repeated_call_gets_the_claims_that_still_hold(bench: Bench) -> None:
     again = bench.exchange(2, ack("x", number), ack("y", number), again=True)
 
     assert again[0] == first[0] == [2]
-    assert (again[1], again[4:8]) == ([b"a"], [first[4], [b"b"], [first[6][1]], [body(b"b")]])
+    assert (again[1], again[5:]) == ([b"a"], [first[5], [b"b"], [body(b"b", 3)], []])
     assert bench.state() == before
 
 
@@ -436,5 +521,5 @@ def test_a_stale_call_changes_nothing_in_any_of_its_queues(bench: Bench) -> None
     bench.number = 1
 
     with pytest.raises(redis.ResponseError, match=r"^STALE"):
-        bench.exchange_all([[[], [1], RETENTION]] * 2, [9], queues=("q", "later"), again=True)
+        bench.exchange_all([part(pools=[1])] * 2, [9], queues=("q", "later"), again=True)
     assert (bench.state(), bench.state("later")) == before

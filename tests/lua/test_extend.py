@@ -7,7 +7,7 @@ from tests.lua.conftest import LEASE, NOW, Bench
 
 def test_leases_start_anew_for_those_that_hold_their_jobs(bench: Bench) -> None:
     bench.enqueue(["a", b"", 0], ["b", b"", 0], ["c", b"", 0])
-    number = bench.exchange(2)[4]
+    number = bench.exchange(2)[5]
     bench.client.hset(bench.key("stopping"), "b", 1)
     before = bench.state()
     bench.now += 9_000

@@ -48,7 +48,7 @@ def test_a_fragment_defines_what_its_name_says_and_works_on_its_arguments_only(p
 def test_a_file_includes_what_it_uses_and_uses_what_it_includes(path: Path) -> None:
     text = path.read_text()
     code = re.sub(r"--.*|'[^']*'", "", text)
-    included = re.findall(r"^-- include: (\w+)$", text, re.MULTILINE)
+    included = re.findall(r"^ *-- include: (\w+)$", text, re.MULTILINE)
     others = {fragment.stem for fragment in FRAGMENTS if fragment != path}
     own = set(re.findall(r"local function (\w+)", code))
 

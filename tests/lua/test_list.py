@@ -20,10 +20,10 @@ def test_waiting_jobs_are_listed_in_the_order_they_would_run(bench: Bench) -> No
 
 def test_ended_jobs_are_listed_latest_first_however_long_they_are_kept(bench: Bench) -> None:
     bench.enqueue(*([id, b"", 0] for id in "abcd"))
-    number = bench.exchange(4)[4]
+    number = bench.exchange(4)[5]
     for id, keep, result in (("a", 9_000, b"1"), ("b", 50, None), ("c", 5_000, None), ("d", 4_000, b"2")):
         bench.now += 10
-        bench.exchange(0, [id, number, 1, keep, 5, *(["", result] if result else [])])
+        bench.exchange(0, [id, number, [1, keep, 5, *(["", result] if result else [])]])
 
     assert listed(bench, "succeeded") == [b"d", b"c", b"b", b"a"]
     assert listed(bench, "succeeded", 1, 2) == [b"c", b"b"]

@@ -13,9 +13,9 @@ def test_nothing_is_left_of_what_was_purged(bench: Bench, state: str) -> None:
     bench.enqueue(*([id, b"", 0, delay, False, 900, False] for id in "abc"))
     bench.client.hset(bench.key("waiters"), "a", "somebody")
     if state in ("succeeded", "dead"):
-        number = bench.exchange(3)[4]
-        way = [1, 5_000, 5, "", b"result"] if state == "succeeded" else [3, 5_000, 5, "", False, b"error", 1]
-        bench.exchange(0, *([id, number, *way] for id in "abc"))
+        number = bench.exchange(3)[5]
+        way = [1, 5_000, 5, "", b"result"] if state == "succeeded" else [3, 5_000, 5, "", False, 1, 0, b"error"]
+        bench.exchange(0, *([id, number, way] for id in "abc"))
     if state == "cancelled":
         bench.run("cancel", keep=5_000, retention=RETENTION, ids=["a", "b", "c"])
     bench.client.delete(bench.key("bell"))

@@ -7,7 +7,7 @@ from tests.lua.conftest import Bench
 
 def test_progress_is_kept_for_the_delivery_that_holds_the_job(bench: Bench) -> None:
     bench.enqueue(["a", b"", 0])
-    number = bench.exchange(1)[4]
+    number = bench.exchange(1)[5]
     before = bench.state()
 
     assert bench.run("report", id="a", delivery=number, progress=b"half") == 1

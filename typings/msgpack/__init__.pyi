@@ -13,6 +13,7 @@ class Packer:
         *,
         default: Callable[[object], object] | None = None,
         strict_types: bool = False,
+        use_bin_type: bool = True,
         buf_size: int | None = None,
     ) -> None: ...
     def pack(self, obj: object) -> bytes: ...

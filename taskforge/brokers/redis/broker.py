@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import TypeVar, cast
 
 from taskforge.brokers.moments import moment, span
@@ -12,20 +12,22 @@ from taskforge.brokers.protocol import BATCH, BrokerSettings, Demand, Exchange, 
 from taskforge.brokers.redis.bell import Bell
 from taskforge.brokers.redis.inspector import RedisInspector
 from taskforge.brokers.redis.keys import Keys
-from taskforge.brokers.redis.link import Reply
+from taskforge.brokers.redis.link import Command, Reply
 from taskforge.brokers.redis.preflight import check
-from taskforge.brokers.redis.records import deliveries
-from taskforge.brokers.redis.requests import ExchangeRequest, job_row, pack
+from taskforge.brokers.redis.records import exchanged
+from taskforge.brokers.redis.requests import ExchangeRequest, pack, pack_jobs
 from taskforge.brokers.redis.scripts import script
 from taskforge.brokers.redis.waiter import RedisWaiter
 from taskforge.brokers.redis.wire import Wire
 from taskforge.brokers.stamp import Stamp
 from taskforge.errors import BrokerRefused, BrokerUnavailable, SettingsError
-from taskforge.job import Counts, Delivery, Enqueued, NewJob
+from taskforge.job import MAX_PRIORITY, Counts, Delivery, Enqueued, NewJob
 from taskforge.settlement import Settlement
 
 Item = TypeVar("Item", NewJob, Delivery)
 
+#: How enqueue.lua says that a job is new.
+_NEW = ord("1")
 #: The part of the timeout that a wait for durability may take, so that its answer still comes in time.
 _CONFIRM_WITHIN = 0.8
 
@@ -35,7 +37,7 @@ class RedisBroker:
 
     def __init__(self, url: str, settings: BrokerSettings) -> None:
         self._settings = settings
-        self._lease = span(settings.lease)
+        self._lease, self._keep_expired = span(settings.lease), span(settings.keep_expired)
         self._wire = Wire(url, settings.timeout.total_seconds(), partial(check, durability=settings.durability))
         self._keys = Keys(settings.prefix)
         self._bell = Bell(self._wire, self._keys)
@@ -63,40 +65,32 @@ class RedisBroker:
             return []
         if len(jobs) > BATCH:
             raise ValueError(f"at most {BATCH} jobs a call, not {len(jobs)}")
-        by_queue = _by_queue(jobs)
-        enqueue, now = script("enqueue"), self._now()
-        commands = [
-            enqueue.call(
-                self._numbered(queue, stamp), now=now, number=stamp.number, jobs=pack([job_row(job) for job in batch])
-            )
-            for queue, batch in by_queue.items()
-        ]
-        try:
-            replies = self._wire.call(commands, changing=True)
-        except BrokerRefused as refusal:
-            if len(commands) == 1:
-                raise
-            raise BrokerUnavailable(f"{refusal}; but jobs for other queues of the batch may be accepted") from refusal
-        answers = {queue: iter(cast(bytes, reply)) for queue, reply in zip(by_queue, replies, strict=True)}
-        return [Enqueued(job.id, next(answers[job.queue]) == ord("1")) for job in jobs]
+        queue = jobs[0].queue
+        if len(jobs) == 1 and self._enqueue_one(jobs[0], stamp):
+            return [Enqueued(jobs[0].id, True)]
+        if len(jobs) > 1 and any(job.queue != queue for job in jobs):
+            return self._enqueue_apart(_by_queue(jobs), jobs, stamp)
+        flags = cast(bytes, self._wire.call([self._enqueue(queue, jobs, stamp)], changing=True)[0])
+        return [Enqueued(job.id, flag == _NEW) for job, flag in zip(jobs, flags, strict=True)]
 
     def exchange(self, demand: Demand, settlements: Sequence[Settlement], stamp: Stamp) -> Exchange:
         if len(settlements) > BATCH:
             raise ValueError(f"an exchange settles at most {BATCH} deliveries, not {len(settlements)}")
-        request = ExchangeRequest(demand, settlements, self._settings)
-        if not request.queues:
+        request = ExchangeRequest(demand, settlements)
+        if not request.parts:
             return Exchange([])
-        keys = tuple(key for queue in request.queues for key in self._numbered(queue, stamp))
+        sender = stamp.sender
+        keys = [self._keys.numbered(queue, sender) for queue in request.parts]
         command = script("exchange").call(
-            keys,
+            keys[0] if len(keys) == 1 else tuple(chain.from_iterable(keys)),
             now=self._now(),
             number=stamp.number,
-            claimer=stamp.sender.encode()[:255],
+            claimer=sender.encode()[:255],
             lease=self._lease,
-            request=request.packed(),
+            request=request.packed(self._settings.retention, self._keep_expired),
         )
         answers = cast("list[list[Reply]]", self._wire.call([command], changing=True)[0])
-        return _exchange(request, demand, answers)
+        return exchanged(request.parts, answers)
 
     def extend(self, deliveries: Sequence[Delivery]) -> Extension:
         lost: list[Delivery] = []
@@ -159,32 +153,41 @@ class RedisBroker:
         command = announce.call((self._keys.queues,), now=self._now(), queues=pack(queues), empty=pack(empty))
         return [name.decode() for name in cast("list[bytes]", self._wire.call([command])[0])]
 
-    def _numbered(self, queue: str, stamp: Stamp) -> tuple[str, ...]:
-        return (*self._keys.queue(queue), self._keys.sender(queue, stamp.sender))
+    def _enqueue_one(self, job: NewJob, stamp: Stamp) -> bool:
+        """Accept it the quick way if it is a new one and ready at once; False when nothing was done."""
+        job_id, queue, body, priority, delay, at, expires = job
+        if not (delay is None and at is None and expires is None):
+            return False
+        command = script("enqueue_one").call(
+            self._keys.for_one(queue, stamp.sender),
+            now=self._now(),
+            number=stamp.number,
+            id=job_id,
+            body=body,
+            rank=MAX_PRIORITY - priority,
+        )
+        return self._wire.call([command], changing=True)[0] == 1
+
+    def _enqueue(self, queue: str, jobs: Sequence[NewJob], stamp: Stamp) -> Command:
+        keys = self._keys.numbered(queue, stamp.sender)
+        return script("enqueue").call(keys, now=self._now(), number=stamp.number, jobs=pack_jobs(jobs))
+
+    def _enqueue_apart(
+        self, by_queue: Mapping[str, Sequence[NewJob]], jobs: Sequence[NewJob], stamp: Stamp
+    ) -> list[Enqueued]:
+        """Over several queues: one script for each."""
+        commands = [self._enqueue(queue, batch, stamp) for queue, batch in by_queue.items()]
+        try:
+            replies = self._wire.call(commands, changing=True)
+        except BrokerRefused as refusal:
+            raise BrokerUnavailable(f"{refusal}; but jobs for other queues of the batch may be accepted") from refusal
+        answers = {queue: iter(cast(bytes, reply)) for queue, reply in zip(by_queue, replies, strict=True)}
+        return [Enqueued(job.id, next(answers[job.queue]) == _NEW) for job in jobs]
 
     def _now(self) -> int | str:
         """What scripts get as `now`: nothing, for the server knows; but in tests, the time of their clock."""
         clock = self._settings.clock
         return "" if clock is None else moment(clock.now())
-
-
-def _exchange(request: ExchangeRequest, demand: Demand, answers: list[list[Reply]]) -> Exchange:
-    demanded = {queue for queue, _ in demand.queues}
-    claimed: list[Delivery] = []
-    refused: set[int] = set()
-    lost: list[tuple[str, str]] = []
-    more, due = False, []
-    for queue, answer in zip(request.queues, answers, strict=True):
-        late, gone, again, next_due = cast("tuple[list[int], list[bytes], int, int]", answer[:4])
-        indexes = request.indexes(queue)
-        refused.update(indexes[row - 1] for row in late)
-        lost += [(queue, job_id.decode()) for job_id in gone]
-        claimed += deliveries(queue, answer)
-        more = more or bool(again)
-        if queue in demanded and next_due >= 0:
-            due.append(next_due)
-    soonest = timedelta(milliseconds=min(due)) if due else None
-    return Exchange(claimed, frozenset(refused), more, soonest, tuple(lost))
 
 
 def _by_queue(items: Sequence[Item]) -> dict[str, list[Item]]:

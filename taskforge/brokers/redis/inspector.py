@@ -91,8 +91,9 @@ class RedisInspector:
         return self._wire.call([script(name).call(self._keys.queue(queue), now=self._now(), **arguments)])[0]
 
     def _change(self, name: str, queue: str, stamp: Stamp, **arguments: Value) -> str:
-        keys = (*self._keys.queue(queue), self._keys.sender(queue, stamp.sender))
-        command = script(name).call(keys, now=self._now(), number=stamp.number, **arguments)
+        command = script(name).call(
+            self._keys.numbered(queue, stamp.sender), now=self._now(), number=stamp.number, **arguments
+        )
         return cast(bytes, self._wire.call([command], changing=True)[0]).decode()
 
     def _flags(

@@ -8,13 +8,15 @@ per job that takes a new place: strict priority, then first come first served, a
 
 | name      | type   | holds                                                                                        |
 |-----------|--------|----------------------------------------------------------------------------------------------|
-| jobs      | hash   | id → 6 bytes enqueued-at, big-endian, then the body; a job is known while it is in here      |
+| jobs      | hash   | id → 6 bytes enqueued-at, 1 of rank (100 - priority), 6 of turn, all big-endian, then the    |
+|           |        | body; a job is known while it is in here. That is its place when it was enqueued; where an   |
+|           |        | entry in `facts` tells another, that holds. Turn 0: not told (delayed jobs, long bodies)     |
 | ready     | zset   | id by place                                                                                  |
 | delayed   | zset   | id by due time * 256 + (100 - priority)                                                      |
 | retrying  | set    | those in `delayed` that wait for a retry                                                     |
 | running   | zset   | id by the end of its lease                                                                   |
 | facts     | hash   | id → what deliveries and the ending made of the job (`lua/include/entry.lua`); from its      |
-|           |        | first claim, or its ending, on                                                               |
+|           |        | first claim, its ending, or a change of its priority, on                                     |
 | succeeded | zset   | id of a job that succeeded without a result, by kept-until; at most Retention.finished       |
 | results   | zset   | the same with a result; at most Retention.results, and .result_bytes of values               |
 | dead      | zset   | id by kept-until; at most Retention.dead                                                     |
@@ -26,10 +28,12 @@ per job that takes a new place: strict priority, then first come first served, a
 | progress  | hash   | id → the latest progress of a job that has not ended                                         |
 | waiters   | hash   | id → the channels to tell of its end, one a line; at most 32                                 |
 | bell      | list   | at most one token: there may be something to claim                                           |
-| meta      | hash   | epoch, level: the layout's version; now: last seen; jumped: when the clock last did; cut: 1  |
-|           |        | while leases await shortening; swept: last time; turn, number: last given out; bytes: of     |
-|           |        | `values`                                                                                     |
-| sender:*  | string | 6 bytes of a sender's last number, 6 of its time, then the answer it got; for SENDER_AGE     |
+| meta      | string | big-endian: epoch (2 bytes), level (2): the layout's version; now (6): last seen; due (6):   |
+|           |        | before then time does nothing here; jumped (6): when the clock last did; cut (1): 1 while    |
+|           |        | leases await shortening; swept (6): last time; turn (6), number (6): last given out; bytes   |
+|           |        | (6): of `values`                                                                             |
+| sender:*  | string | 6 bytes of a sender's last number, 6 of its time, 6 of the key's expiry, then the answer it  |
+|           |        | got; for SENDER_AGE, or up to a minute less                                                  |
 
 `<prefix>:queues`, a zset, holds the known queues by the time they were last announced. `<prefix>:told:*` is the pub/sub
 channel of one waiter. When everything has ended and aged out, `meta`, at most `bell`, and `<prefix>:queues` are left.
@@ -59,6 +63,9 @@ QUEUE_KEYS = (
     "meta",
 )
 
+#: Those of them, and the sender's record, that `lua/enqueue_one.lua` takes.
+ONE_JOB_KEYS = ("jobs", "ready", "bell", "meta", "sender")
+
 #: The layout that this program writes. Another epoch is refused; a level only adds.
 EPOCH, LEVEL = 1, 1
 
@@ -69,6 +76,8 @@ class Keys:
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
         self._queues: dict[str, tuple[str, ...]] = {}
+        self._numbered: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._few: dict[tuple[str, str], tuple[str, ...]] = {}
 
     def queue(self, name: str) -> tuple[str, ...]:
         """All keys of a queue, in the order of QUEUE_KEYS."""
@@ -80,13 +89,30 @@ class Keys:
             keys = self._queues[name] = tuple(f"{self._prefix}:{{{name}}}:{key}" for key in QUEUE_KEYS)
         return keys
 
+    def numbered(self, queue: str, sender: str) -> tuple[str, ...]:
+        """The same, and the last number and answer of one sender there."""
+        keys = self._numbered.get((queue, sender))
+        if keys is None:
+            if len(self._numbered) >= 1_000:  # senders come and go
+                self._numbered.clear()
+            record = f"{self._prefix}:{{{queue}}}:sender:{sender}"
+            keys = self._numbered[queue, sender] = (*self.queue(queue), record)
+        return keys
+
+    def for_one(self, queue: str, sender: str) -> tuple[str, ...]:
+        """The keys that accepting one ready job needs, in the order of `lua/enqueue_one.lua`."""
+        keys = self._few.get((queue, sender))
+        if keys is None:
+            if len(self._few) >= 1_000:
+                self._few.clear()
+            all_of_it = self.numbered(queue, sender)
+            named = dict(zip((*QUEUE_KEYS, "sender"), all_of_it, strict=True))
+            keys = self._few[queue, sender] = tuple(named[name] for name in ONE_JOB_KEYS)
+        return keys
+
     def bell(self, queue: str) -> str:
         """The list that rings when a queue may have something to claim."""
         return self.queue(queue)[QUEUE_KEYS.index("bell")]
-
-    def sender(self, queue: str, sender: str) -> str:
-        """The last number and answer of one sender in one queue."""
-        return f"{self._prefix}:{{{queue}}}:sender:{sender}"
 
     @property
     def queues(self) -> str:

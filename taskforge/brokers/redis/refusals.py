@@ -6,6 +6,7 @@ from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
     NoPermissionError,
+    NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
     ResponseError,
@@ -53,6 +54,13 @@ def broker_error(error: Exception, here: str) -> BrokerError:
     if isinstance(error, ResponseError) and code not in _PASSING and not _passing_class(error):
         return BrokerUnsupported(f"{here} cannot do this: {said}; check that it is Redis 7.0 or newer, or Valkey")
     return BrokerUnavailable(f"no answer from {here}: {said or type(error).__name__}; check that it runs, and the URL")
+
+
+def is_unknown_script(answer: object) -> bool:
+    """Whether this reply says that the server does not know the script."""
+    return isinstance(answer, NoScriptError) or (
+        isinstance(answer, ResponseError) and str(answer).startswith("NOSCRIPT ")
+    )
 
 
 def _passing_class(error: ResponseError) -> bool:

@@ -1,16 +1,16 @@
-"""How jobs, settlements and demands are written for the scripts: rows, packed with msgpack."""
+"""How jobs, settlements and demands are written for the scripts: lists, packed with msgpack."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import threading
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
 import msgpack
 
 from taskforge.brokers.moments import MS, moment, span
-from taskforge.brokers.protocol import BrokerSettings, Demand, Retention
+from taskforge.brokers.protocol import Demand, Retention
 from taskforge.job import NewJob
 from taskforge.settlement import Ack, Bury, Cancel, Requeue, Settlement
 
@@ -21,21 +21,39 @@ Row: TypeAlias = "list[Cell]"
 _ACK, _REQUEUE, _BURY, _CANCEL = 1, 2, 3, 4
 
 
+class _Packers(threading.local):
+    """One a thread, kept: it costs more to make than to use."""
+
+    def __init__(self) -> None:
+        self.pack = msgpack.Packer(use_bin_type=False).pack  # Redis's msgpack knows no type for bytes apart from text
+
+
+_packers = _Packers()
+
+
 def pack(cells: Sequence[Cell]) -> bytes:
-    """As one argument of a script. Redis's msgpack knows no type for bytes apart from text."""
-    return msgpack.packb(cells, use_bin_type=False)
+    """As one argument of a script."""
+    return _packers.pack(cells)
 
 
-def job_row(job: NewJob) -> Row:
-    """A row of include/accept."""
-    row: Row = [job.id, job.body, job.priority]
-    if job.delay is None and job.at is None and job.expires is None:
-        return row
-    row.append(False if job.delay is None else span(job.delay))
-    row.append(False if job.at is None else moment(job.at))
-    row.append(span(job.expires) if isinstance(job.expires, timedelta) else False)
-    row.append(moment(job.expires) if isinstance(job.expires, datetime) else False)
-    return row
+def pack_jobs(jobs: Sequence[NewJob]) -> bytes:
+    """The script's argument `jobs`."""
+    row: Row = []
+    for job in jobs:
+        add_job(row, job)
+    return pack(row)
+
+
+def add_job(row: Row, job: NewJob) -> None:
+    """What include/accept takes of a job, put at the end of a row."""
+    job_id, _, body, priority, delay, at, expires = job
+    if delay is None and at is None and expires is None:
+        row += (job_id, body, priority)
+        return
+    more: Row = [priority, False if delay is None else span(delay), False if at is None else moment(at)]
+    more.append(span(expires) if isinstance(expires, timedelta) else False)
+    more.append(moment(expires) if isinstance(expires, datetime) else False)
+    row += (job_id, body, more)
 
 
 def retention_row(retention: Retention) -> Row:
@@ -43,81 +61,85 @@ def retention_row(retention: Retention) -> Row:
     return [retention.finished, retention.results, retention.result_bytes, retention.dead]
 
 
-def settlement_row(settlement: Settlement) -> Row:
-    """A row of include/settle."""
-    delivery = settlement.delivery
+def _how(settlement: Settlement) -> Row:
+    """What include/settle takes of a settlement that is more than a plain ack."""
+    if isinstance(settlement, Ack):
+        took = settlement.took // MS
+        if settlement.result is None:
+            return [_ACK, settlement.keep // MS, took]
+        return [_ACK, settlement.keep_result // MS, took, "", settlement.result]
+    keep = span(settlement.keep)
     row: Row
     match settlement:
-        case Ack():  # the way of nearly all: worth half a microsecond
-            if settlement.result is None:
-                return [delivery.id, delivery.number, _ACK, settlement.keep // MS, settlement.took // MS]
-            row = [delivery.id, delivery.number, _ACK, settlement.keep_result // MS, settlement.took // MS]
-            row += ["", settlement.result]
-        case Requeue():
-            row = [delivery.id, delivery.number, _REQUEUE, span(settlement.keep), False, "", False]
-            delay = -1 if settlement.delay is None else max(0, span(settlement.delay))
-            row += [_error(settlement), int(settlement.counts), delay]
-        case Bury():
-            row = [delivery.id, delivery.number, _BURY, span(settlement.keep), span(settlement.took)]
-            row += [settlement.reason, False, _error(settlement), int(settlement.counts)]
-        case Cancel():
-            row = [delivery.id, delivery.number, _CANCEL, span(settlement.keep), span(settlement.took)]
-            row += [settlement.reason, False, _error(settlement), 0]
+        case Requeue(delay=delay, counts=counts):
+            row = [_REQUEUE, keep, False, "", False, int(counts), -1 if delay is None else max(0, span(delay))]
+        case Bury(reason=reason, took=lasted, counts=counts):
+            row = [_BURY, keep, span(lasted), reason, False, int(counts), 0]
+        case Cancel(reason=reason, took=lasted):
+            row = [_CANCEL, keep, span(lasted), reason, False, 0, 0]
+    if settlement.error is not None:
+        row.append(settlement.error)
     return row
 
 
-def _error(settlement: Requeue | Bury | Cancel) -> Cell:
-    return False if settlement.error is None else settlement.error
+class Part:
+    """What one queue is asked: settlements, with their indexes in the caller's list; its pools, and how many ahead."""
 
+    __slots__ = ("ahead", "given", "indexes", "keep", "pools")
 
-@dataclass
-class _Part:
-    """What one queue is asked: the settlements of its deliveries, by row and by their index in the caller's list."""
+    def __init__(self, pools: Sequence[int] = (), ahead: int = 0) -> None:
+        self.pools = [pool + 1 for pool in pools]
+        self.ahead = ahead
+        self.given: Row = []
+        self.indexes: list[int] = []
+        self.keep: timedelta | None = None
 
-    pools: list[int] = field(default_factory=list)
-    rows: list[Row] = field(default_factory=list)
-    indexes: list[int] = field(default_factory=list)
+    def row(self, retention: Retention) -> Row:
+        """As the script takes it."""
+        keep = 0 if self.keep is None else self.keep // MS
+        return [self.given, keep, self.pools, self.ahead, retention_row(retention)]
 
 
 class ExchangeRequest:
     """An exchange, taken apart by queue: the demanded queues in the order of the demand, then the others."""
 
-    def __init__(self, demand: Demand, settlements: Sequence[Settlement], settings: BrokerSettings) -> None:
-        self._parts: dict[str, _Part] = {}
+    def __init__(self, demand: Demand, settlements: Sequence[Settlement]) -> None:
+        ahead = demand.ahead
+        self.parts = {queue: Part(pools, ahead.get(queue, 0)) for queue, pools in demand.queues}
+        self._free = demand.free
         self._then: list[tuple[str, int, NewJob]] = []
-        for queue, pools in demand.queues:
-            self._part(queue).pools = [pool + 1 for pool in pools]
         for index, settlement in enumerate(settlements):
-            queue = settlement.delivery.queue
-            part = self._part(queue)
-            part.rows.append(settlement_row(settlement))
-            part.indexes.append(index)
-            if isinstance(settlement, Ack) and settlement.then:
-                self._then += [(queue, len(part.rows), job) for job in settlement.then]
+            self._add(index, settlement)
         for _, _, job in self._then:
-            self._part(job.queue)
-        self._free = [max(free, 0) for free in demand.free]
-        self._settings = settings
+            if job.queue not in self.parts:
+                self.parts[job.queue] = Part()
 
-    @property
-    def queues(self) -> list[str]:
-        """The queues that the call touches, in the order of the script's keys."""
-        return list(self._parts)
-
-    def packed(self) -> bytes:
+    def packed(self, retention: Callable[[str], Retention], keep_expired: int) -> bytes:
         """The script's argument `request`."""
-        retention = self._settings.retention
-        place = {queue: number for number, queue in enumerate(self._parts, 1)}
-        parts: Row = [[part.rows, part.pools, retention_row(retention(queue))] for queue, part in self._parts.items()]
-        then: Row = [[place[queue], row, place[job.queue], job_row(job)] for queue, row, job in self._then]
-        return pack([parts, self._free, then, span(self._settings.keep_expired)])
+        parts: Row = [part.row(retention(queue)) for queue, part in self.parts.items()]
+        then: Row = []
+        if self._then:
+            place = {queue: number for number, queue in enumerate(self.parts, 1)}
+            for queue, position, job in self._then:
+                then += (place[queue], position, place[job.queue])
+                add_job(then, job)
+        return pack([parts, self._free, then, keep_expired])
 
-    def indexes(self, queue: str) -> list[int]:
-        """Where the settlements of this queue stood in the caller's list."""
-        return self._parts[queue].indexes
-
-    def _part(self, queue: str) -> _Part:
-        part = self._parts.get(queue)
+    def _add(self, index: int, settlement: Settlement) -> None:
+        """Settle this, too."""
+        delivery = settlement.delivery
+        queue = delivery.queue
+        part = self.parts.get(queue)
         if part is None:
-            part = self._parts[queue] = _Part()
-        return part
+            part = self.parts[queue] = Part()
+        part.indexes.append(index)
+        if isinstance(settlement, Ack):
+            _, keep, took, result, _, then = settlement
+            if part.keep is None:
+                part.keep = keep
+            plain = result is None and (keep is part.keep or keep == part.keep)  # as nearly all are
+            part.given += (delivery.id, delivery.number, took // MS if plain else _how(settlement))
+            if then:
+                self._then += [(queue, len(part.indexes), job) for job in then]
+        else:
+            part.given += (delivery.id, delivery.number, _how(settlement))

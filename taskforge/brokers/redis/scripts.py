@@ -10,7 +10,8 @@ from typing import TypeAlias
 
 FOLDER = Path(__file__).with_name("lua")
 
-_INCLUDE = re.compile(r"^-- include: (\w+)\n", re.MULTILINE)
+#: One or more lines of the same indent; with one, they stand inside a function.
+_INCLUDES = re.compile(r"^( *)-- include: \w+\n(?:\1-- include: \w+\n)*", re.MULTILINE)
 _ARGUMENT = re.compile(r"^local (\w+) *= ARGV\[(\d+)\]", re.MULTILINE)
 
 Value: TypeAlias = str | bytes | int
@@ -24,19 +25,24 @@ class Script:
     def __init__(self, name: str) -> None:
         text = (FOLDER / f"{name}.lua").read_text(encoding="utf-8")
         self.name = name
-        self.arguments = _arguments(name, text)
+        self.arguments = tuple(_arguments(name, text))
         self.source = _joined(text, set())
         self.sha = hashlib.sha1(self.source.encode()).hexdigest()
 
     def call(self, keys: tuple[str, ...], **arguments: Value) -> tuple[Value, ...]:
         """The command that runs it. A missing or surplus argument is a TypeError."""
-        try:
-            values = [arguments.pop(name) for name in self.arguments]
-        except KeyError as missing:
-            raise TypeError(f"{self.name}.lua needs the argument {missing}") from None
-        if arguments:
-            raise TypeError(f"{self.name}.lua takes no argument {', '.join(arguments)}")
-        return ("EVALSHA", self.sha, len(keys), *keys, *values)
+        if (*arguments,) != self.arguments:
+            arguments = self._ordered(arguments)
+        return ("EVALSHA", self.sha, len(keys), *keys, *arguments.values())
+
+    def _ordered(self, arguments: dict[str, Value]) -> dict[str, Value]:
+        for name in self.arguments:
+            if name not in arguments:
+                raise TypeError(f"{self.name}.lua needs the argument {name!r}")
+        surplus = arguments.keys() - set(self.arguments)
+        if surplus:
+            raise TypeError(f"{self.name}.lua takes no argument {', '.join(sorted(surplus))}")
+        return {name: arguments[name] for name in self.arguments}
 
 
 @cache
@@ -60,13 +66,21 @@ def _arguments(name: str, text: str) -> list[str]:
 
 
 def _joined(text: str, included: set[str]) -> str:
-    """The text with each fragment put in where it is first asked for, and once."""
+    """The text with each fragment put in where it is first asked for, and once.
 
-    def fragment(match: re.Match[str]) -> str:
-        name = match[1]
-        if name in included:
-            return ""
-        included.add(name)
-        return _joined((FOLDER / "include" / f"{name}.lua").read_text(encoding="utf-8"), included)
+    What a function includes is its own: for steps that few calls take, because making the functions of a fragment
+    costs a call as much as a short command.
+    """
 
-    return _INCLUDE.sub(fragment, text)
+    def fragments(match: re.Match[str]) -> str:
+        known = set(included) if match[1] else included
+        return "".join(_fragment(name, known) for name in re.findall(r": (\w+)", match[0]))
+
+    return _INCLUDES.sub(fragments, text)
+
+
+def _fragment(name: str, included: set[str]) -> str:
+    if name in included:
+        return ""
+    included.add(name)
+    return _joined((FOLDER / "include" / f"{name}.lua").read_text(encoding="utf-8"), included)

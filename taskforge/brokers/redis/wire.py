@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TypeAlias, cast
+from typing import cast
 
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from taskforge.brokers.deadline import left
-from taskforge.brokers.redis.link import Command, Link, Links, Reply, bound
-from taskforge.brokers.redis.refusals import broker_error
+from taskforge.brokers.redis.lending import Lending
+from taskforge.brokers.redis.link import Command, Link, Links, Reply
+from taskforge.brokers.redis.refusals import broker_error, is_unknown_script
 from taskforge.brokers.redis.scripts import Value, script_of
+from taskforge.brokers.redis.speech import Speaker
 from taskforge.errors import BrokerError, BrokerUnavailable
 
-_Answer: TypeAlias = "Reply | ResponseError"
+#: The most connections of one process for calls: one for its exchanger or the sender of its enqueues, one for all the
+#: rest. Calls are short; who finds both in use waits.
+CONNECTIONS = 2
 
 
 class Wire:
@@ -27,8 +30,7 @@ class Wire:
         self._check = check
         self._checked_in: int | None = None
         self._confirm: tuple[Command, ...] = ()
-        self._pid = os.getpid()
-        self._idle: deque[Link] = deque()
+        self._begin()
 
     def confirm_with(self, *command: Value) -> None:
         """From now on follow each changing call with this WAIT or WAITAOF, and believe the call if that confirms."""
@@ -60,31 +62,34 @@ class Wire:
 
     def ask(self, commands: Sequence[Command], *, changing: bool = False) -> list[Reply]:
         """The same, of a server that may not have been checked."""
-        link = self._borrow()
+        if self._pid != os.getpid():
+            self._begin()
+        timeout, lending = left(self._timeout), self._speakers
+        speaker = lending.borrow(timeout)
+        if speaker is None:
+            raise BrokerUnavailable(f"{self.describe()} did not answer earlier calls of this process in time")
+        confirm = self._confirm if changing else ()
         try:
-            bound(link, left(self._timeout))
-            replies = _converse(link, commands, self._confirm if changing else ())
+            replies = _converse(speaker, commands, confirm, timeout)
+            if confirm:
+                self._check_confirmed(replies.pop())
+            return replies
         except (RedisError, OSError) as error:
-            link.disconnect()
+            speaker.hang_up()
             if not isinstance(error, ResponseError):
                 self.close()  # what broke this connection has likely broken the idle ones too
             raise self.broker_error(error) from error
         except BaseException:
-            link.disconnect()
+            speaker.hang_up()
             raise
-        if changing and self._confirm:
-            self._check_confirmed(link, replies.pop())
-        self._idle.append(link)
-        return replies
+        finally:
+            lending.give_back(speaker)
 
     def close(self) -> None:
-        """Let the idle connections go."""
-        idle = self._idle
-        while idle:
-            try:
-                idle.pop().disconnect()
-            except IndexError:  # another thread was faster
-                return
+        """Let the idle connections go; those in use may stay."""
+        for speaker in self._speakers.take_idle():
+            speaker.hang_up()
+            self._speakers.give_back(speaker)
 
     def broker_error(self, error: Exception) -> BrokerError:
         """What an error of redis-py means to us."""
@@ -94,34 +99,34 @@ class Wire:
         if self._checked_in != os.getpid():
             self.open()
 
-    def _borrow(self) -> Link:
-        if self._pid != os.getpid():
-            # A forked child must not speak on its parent's connections. Dropping them closes the child's copies only:
-            # redis-py shuts a socket down in no process but the one that made it.
-            self._idle, self._pid = deque(), os.getpid()
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return self._links.make()
+    def _begin(self) -> None:
+        # A forked child must not speak on its parent's connections. Dropping them closes the child's copies only:
+        # redis-py shuts a socket down in no process but the one that made it.
+        self._pid = os.getpid()
+        self._speakers = Lending(lambda: Speaker(self._links.make()), CONNECTIONS)
 
-    def _check_confirmed(self, link: Link, reply: Reply) -> None:
+    def _check_confirmed(self, reply: Reply) -> None:
         copies = reply[0] if isinstance(reply, list) else reply
         if isinstance(copies, int) and copies > 0:
             return
-        link.disconnect()
         raise BrokerUnavailable(
             f"{self.describe()} did not confirm in time that the change is safe, outcome unknown; "
             f"check its append-only file and its replicas ({self._confirm[0][0]!s} answered {copies!r})"
         )
 
 
-def _converse(link: Link, commands: Sequence[Command], confirm: Sequence[Command]) -> list[Reply]:
+def _converse(speaker: Speaker, commands: Sequence[Command], confirm: Sequence[Command], timeout: float) -> list[Reply]:
     """Replies to these commands, and to `confirm` in last place. Scripts that the server does not know are loaded."""
-    answers = _exchange(link, [*commands, *confirm])
-    unknown = [i for i, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+    answers = speaker.ask([*commands, *confirm] if confirm else commands, timeout)
+    for answer in answers:
+        if isinstance(answer, ResponseError):
+            break
+    else:
+        return cast("list[Reply]", answers)
+    unknown = [i for i, answer in enumerate(answers) if is_unknown_script(answer)]
     if unknown:
         loads: list[Command] = [("SCRIPT", "LOAD", text) for text in {script_of(commands[i]).source for i in unknown}]
-        again = _exchange(link, [*loads, *(commands[i] for i in unknown), *confirm])[len(loads) :]
+        again = speaker.ask([*loads, *(commands[i] for i in unknown), *confirm], timeout)[len(loads) :]
         for i, answer in zip(unknown, again[: len(unknown)], strict=True):
             answers[i] = answer
         answers[len(commands) :] = again[len(unknown) :]
@@ -129,16 +134,3 @@ def _converse(link: Link, commands: Sequence[Command], confirm: Sequence[Command
         if isinstance(answer, ResponseError):
             raise answer
     return cast("list[Reply]", answers)
-
-
-def _exchange(link: Link, commands: Sequence[Command]) -> list[_Answer]:
-    packed = link.pack_command(*commands[0]) if len(commands) == 1 else link.pack_commands(commands)
-    link.send_packed_command(packed, check_health=False)
-    return [_read(link) for _ in commands]
-
-
-def _read(link: Link) -> _Answer:
-    try:
-        return link.read_response(disable_decoding=True)
-    except ResponseError as error:
-        return error

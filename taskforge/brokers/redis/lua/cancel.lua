@@ -12,7 +12,8 @@ local ids       = ARGV[5]  -- msgpack
 -- include: enter
 -- include: leave
 -- include: waiting
--- include: ended
+-- include: ending
+-- include: withdraw
 
 local q = queue(keys, 0)
 local refusal = enter(q, clock(now), number)
@@ -20,12 +21,12 @@ if refusal then return refusal end
 local function cancel()
   ids, q.retention = cmsgpack.unpack(ids), cmsgpack.unpack(retention)
   local entries, running = waiting(q, ids), redis.call('ZMSCORE', q.running, unpack(ids))
-  local rows, stops, answer, seen = {}, {}, {}, {}
+  local cancelled, stops, answer, seen = nil, {}, {}, {}
   for i = 1, #ids do
     local id = ids[i]
     if entries[i] and not seen[id] then
       answer[i], seen[id] = 'c', true
-      rows[#rows + 1] = {id, entries[i], 0, tonumber(keep), false, 'requested'}
+      cancelled = ending(cancelled, q, id, entries[i], tonumber(keep), false, 0, 'requested')
     elseif running[i] then
       answer[i] = 'r'
       stops[#stops + 1] = id; stops[#stops + 1] = keep
@@ -33,10 +34,10 @@ local function cancel()
       answer[i] = 'e'
     end
   end
-  ended(q, q.cancelled, false, rows)
+  withdraw(q, cancelled)
   if #stops > 0 then redis.call('HSET', q.stopping, unpack(stops)) end
   return table.concat(answer)
 end
 local answer = q.kept or cancel()
-leave(q, answer)
+leave(q, number, answer)
 return answer

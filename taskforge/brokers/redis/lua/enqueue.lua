@@ -3,7 +3,7 @@
 local keys   = KEYS     -- as include/queue names them, with the sender's record
 local now    = ARGV[1]  -- ms, '' for the server's clock
 local number = ARGV[2]  -- of the sender's call
-local jobs   = ARGV[3]  -- msgpack: rows of include/accept
+local jobs   = ARGV[3]  -- msgpack, as include/accept takes them
 
 -- include: queue
 -- include: clock
@@ -18,5 +18,5 @@ if refusal then return refusal end
 local answer, ringing = q.kept, false
 if not answer then answer, ringing = accept(q, cmsgpack.unpack(jobs)) end
 if ringing then ring(q) end
-leave(q, answer)
+leave(q, number, answer)
 return answer

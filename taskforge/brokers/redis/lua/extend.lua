@@ -9,24 +9,29 @@ local deliveries = ARGV[3]  -- msgpack: id, number, id, number, …
 -- include: clock
 -- include: touch
 -- include: save
+-- include: amend
+-- include: entry
 
 local q = queue(keys, 0)
-local refusal = touch(q, clock(now))
+local refusal = touch(q, clock(now), redis.call('GET', q.meta) or nil)
 if refusal then return refusal end
 redis.call('HDEL', q.jobs, '')        -- a full memory lets what follows a write pass: leases are kept
 deliveries = cmsgpack.unpack(deliveries)
 local ids = {}
 for i = 1, #deliveries / 2 do ids[i] = deliveries[2 * i - 1] end
 local entries, stops = redis.call('HMGET', q.facts, unpack(ids)), redis.call('HMGET', q.stopping, unpack(ids))
-local leases, answer, deadline = {}, {}, string.format('%.0f', q.now + lease)
+local leases, begun, answer, deadline = {}, {}, {}, string.format('%.0f', q.now + lease)
 for i = 1, #ids do
-  if entries[i] and string.sub(entries[i], 1, 7) == 'h' .. struct.pack('>I6', deliveries[2 * i]) then
+  local e = entries[i]
+  if e and entry.is_held(e, deliveries[2 * i]) then
     leases[#leases + 1] = deadline; leases[#leases + 1] = ids[i]
+    if amend.is_ahead(e) then begun[#begun + 1] = ids[i]; begun[#begun + 1] = amend.begun(e) end
     answer[i] = stops[i] and 's' or 'k'
   else
     answer[i] = 'l'
   end
 end
 if #leases > 0 then redis.call('ZADD', q.running, unpack(leases)) end
+if #begun > 0 then redis.call('HSET', q.facts, unpack(begun)) end
 save(q)
 return table.concat(answer)

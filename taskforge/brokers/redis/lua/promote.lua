@@ -30,5 +30,5 @@ local function chosen()
   return table.concat(answer)
 end
 local answer = q.kept or chosen()
-leave(q, answer)
+leave(q, number, answer)
 return answer

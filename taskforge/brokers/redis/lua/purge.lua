@@ -35,5 +35,5 @@ local function purge()
   return tostring(#ids)
 end
 local answer = q.kept or purge()
-leave(q, answer)
+leave(q, number, answer)
 return answer

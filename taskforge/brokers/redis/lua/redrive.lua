@@ -10,7 +10,9 @@ local body   = ARGV[4]  -- '=' and what replaces the body of the only id given; 
 -- include: clock
 -- include: enter
 -- include: leave
+-- include: amend
 -- include: entry
+-- include: places
 -- include: ring
 
 local q = queue(keys, 0)
@@ -20,20 +22,20 @@ local function redrive()
   ids = cmsgpack.unpack(ids)
   local dead, cancelled = redis.call('ZMSCORE', q.dead, unpack(ids)), redis.call('ZMSCORE', q.cancelled, unpack(ids))
   local entries, known = redis.call('HMGET', q.facts, unpack(ids)), {}
-  local facts, ready, answer, head = {}, {}, {}, struct.pack('>I6', q.now)
+  local facts, ready, answer = {}, {}, {}
   for i = 1, #ids do
     local id, kept = ids[i], tonumber(dead[i] or cancelled[i] or 0)
     answer[i] = '0'
     if kept > q.now and not known[id] then
-      local place = entry.place(entries[i])
+      local place = places(q, {id}, {entries[i]})[1]
       q.turn = q.turn + 1
       place = place - place % 2 ^ 45 + q.turn
       answer[i], known[id] = '1', true
-      facts[#facts + 1] = id; facts[#facts + 1] = entry.set_place(entry.again(entries[i]), place)
+      facts[#facts + 1] = id; facts[#facts + 1] = amend.again(entries[i])
       ready[#ready + 1] = place; ready[#ready + 1] = id
       redis.call('ZREM', dead[i] and q.dead or q.cancelled, id)
-      local content = body ~= '' and string.sub(body, 2) or string.sub(redis.call('HGET', q.jobs, id), 7)
-      redis.call('HSET', q.jobs, id, head .. content)
+      local content = body ~= '' and string.sub(body, 2) or string.sub(redis.call('HGET', q.jobs, id), 14)
+      redis.call('HSET', q.jobs, id, struct.pack('>I6', q.now) .. entry.packed(place) .. content)
     end
   end
   if #ready > 0 then
@@ -44,5 +46,5 @@ local function redrive()
   return table.concat(answer)
 end
 local answer = q.kept or redrive()
-leave(q, answer)
+leave(q, number, answer)
 return answer

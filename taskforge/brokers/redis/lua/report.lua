@@ -6,11 +6,12 @@ local progress = ARGV[3]  -- bytes
 
 -- include: queue
 -- include: layout
+-- include: entry
 
 local q = queue(keys, 0)
 local refusal = layout(q)
 if refusal then return refusal end
 local e = redis.call('HGET', q.facts, id)
-if not e or string.sub(e, 1, 7) ~= 'h' .. struct.pack('>I6', tonumber(delivery)) then return 0 end
+if not e or not entry.is_held(e, tonumber(delivery)) then return 0 end
 redis.call('HSET', q.progress, id, progress)
 return 1

@@ -10,7 +10,7 @@ local ids      = ARGV[4]  -- msgpack
 -- include: clock
 -- include: enter
 -- include: leave
--- include: entry
+-- include: amend
 -- include: ring
 
 local q = queue(keys, 0)
@@ -23,22 +23,22 @@ local function reprioritise()
   local running, entries = redis.call('ZMSCORE', q.running, unpack(ids)), redis.call('HMGET', q.facts, unpack(ids))
   local answer, seen = {}, {}
   for i = 1, #ids do
-    local id = ids[i]
+    local id, place = ids[i], nil
     answer[i] = '1'
     if seen[id] then
       -- once is enough
     elseif ready[i] or running[i] then
       q.turn = q.turn + 1
-      local place = rank * 2 ^ 45 + q.turn
-      if ready[i] then
-        redis.call('ZADD', q.ready, place, id)
-      else
-        redis.call('HSET', q.facts, id, entry.set_place(entries[i], place))
-      end
+      place = rank * 2 ^ 45 + q.turn
+      if ready[i] then redis.call('ZADD', q.ready, place, id) end
     elseif delayed[i] then
+      place = rank * 2 ^ 45
       redis.call('ZADD', q.delayed, delayed[i] - delayed[i] % 256 + rank, id)
     else
       answer[i] = '0'
+    end
+    if place then                                      -- the head of the job does not tell it any more
+      redis.call('HSET', q.facts, id, entries[i] and amend.set_place(entries[i], place) or amend.fresh(place))
     end
     seen[id] = true
   end
@@ -46,5 +46,5 @@ local function reprioritise()
   return table.concat(answer)
 end
 local answer = q.kept or reprioritise()
-leave(q, answer)
+leave(q, number, answer)
 return answer

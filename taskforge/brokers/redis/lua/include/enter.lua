@@ -3,17 +3,19 @@
 -- Begin a numbered call on a queue: touch it, and see what its sender was last answered.
 -- q.kept becomes the answer when this very call was here before. Returns an error reply to give up with, or nil.
 local function enter(q, now, number)
-  local refusal = touch(q, now)
+  local read = redis.call('MGET', q.meta, q.sender)
+  local refusal = touch(q, now, read[1])
   if refusal then return refusal end
-  q.call = tonumber(number)
-  local record = redis.call('GET', q.sender)
-  if not record then return nil end
-  local before, used = struct.unpack('>I6I6', record)
+  q.expiry = 0
+  if not read[2] then return nil end
+  local before, used, expiry = struct.unpack('>I6I6I6', read[2])
   if now - used > 900000 then return nil end                        -- SENDER_AGE
-  if before > q.call then return redis.error_reply('STALE ' .. string.format('%.0f', before)) end
-  if before == q.call then
-    q.kept = string.sub(record, 13)
-    redis.call('HDEL', q.jobs, '')                                  -- a full memory lets what follows a write pass
+  number = tonumber(number)
+  if before > number then return redis.error_reply('STALE ' .. string.format('%.0f', before)) end
+  q.expiry = expiry
+  if before == number then
+    q.kept = string.sub(read[2], 19)
+    redis.call('HDEL', q.jobs, '')     -- deletes nothing; but a full memory lets what follows a write pass
   end
   return nil
 end

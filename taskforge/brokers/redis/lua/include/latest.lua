@@ -1,3 +1,5 @@
+-- include: amend
+
 -- Ended jobs of these indexes that have not aged out, the latest ended first: from `offset`, at most `limit`.
 -- The indexes are ordered by kept-until, so a generous window of each is read and sorted by ended-at: exact for up to
 -- 2,000 jobs an index, and beyond that as long as all are kept equally long.
@@ -10,8 +12,7 @@ local function latest(q, now, indexes, offset, limit)
       local last = math.min(first + 999, #ids)
       local entries = redis.call('HMGET', q.facts, unpack(ids, first, last))
       for i = first, last do
-        local e = entries[i - first + 1]
-        found[#found + 1] = {ids[i], struct.unpack('>I6', e, string.find(e, '|', 19 + string.byte(e, 18), true) + 1)}
+        found[#found + 1] = {ids[i], amend.ended_at(entries[i - first + 1])}
       end
     end
   end

@@ -12,7 +12,8 @@ local function promote(q, given)
     ready[2 * i - 1] = due[2 * i] % 256 * 2 ^ 45 + turn + i
   end
   q.turn, q.moved = turn + n, true
-  redis.call('ZREM', q.delayed, unpack(ids))
+  if given then redis.call('ZREM', q.delayed, unpack(ids))
+  else redis.call('ZREMRANGEBYRANK', q.delayed, 0, n - 1) end        -- the first ones
   redis.call('ZADD', q.ready, unpack(ready))
   if redis.call('EXISTS', q.retrying) == 1 then redis.call('SREM', q.retrying, unpack(ids)) end
   return n == 250

@@ -1,37 +1,33 @@
--- include: entry
+-- include: amend
 -- include: ended
+-- include: ending
 -- include: latest_moment
+-- include: places
 
--- Deliveries gave their jobs back. Each row: id, its entry, -, keep if it was asked to stop (ms), false, -, -, error,
--- attempts to count, delay (ms; 0: last of its priority; -1: to the place it was claimed from).
-local function requeue(q, rows)
-  if #rows == 0 then return end
-  local ids, facts, ready, delayed, retrying, stopped = {}, {}, {}, {}, {}, {}
-  for i = 1, #rows do ids[i] = rows[i][1] end
-  local stops = redis.call('HMGET', q.stopping, unpack(ids))
-  for i = 1, #rows do
-    local row = rows[i]
-    local id, e, delay = row[1], row[2], row[10]
-    if row[9] > 0 then e = entry.count(e, row[9], 0) end
+-- Deliveries gave their jobs, which run no more, back: ids, their entries, and what include/settle was given of each.
+local function requeue(q, ids, entries, given)
+  local back, stops = places(q, ids, entries), redis.call('HMGET', q.stopping, unpack(ids))
+  local facts, ready, delayed, retrying, stopped = {}, {}, {}, {}, nil
+  for i = 1, #ids do
+    local id, e, place, counts, delay = ids[i], entries[i], back[i], given[i][6], given[i][7]
+    if counts > 0 then e = amend.count(e, counts, 0) end
     if stops[i] then
-      row[2], row[6] = e, 'requested'
-      stopped[#stopped + 1] = row
+      stopped = ending(stopped, q, id, e, given[i][2], false, 0, 'requested')
     else
-      local place = entry.place(e)
-      facts[#facts + 1] = id; facts[#facts + 1] = entry.released(e)
+      facts[#facts + 1] = id; facts[#facts + 1] = amend.released(e)
       if delay > 0 then
-        delayed[#delayed + 1] = latest_moment(q.now + delay) * 256 + math.floor(place / 2 ^ 45)
-        delayed[#delayed + 1] = id
-        if row[9] > 0 then retrying[#retrying + 1] = id end
+        local due = latest_moment(q.now + delay)
+        delayed[#delayed + 1] = due * 256 + math.floor(place / 2 ^ 45); delayed[#delayed + 1] = id
+        q.due = math.min(q.due, due)
+        if counts > 0 then retrying[#retrying + 1] = id end
       else
         if delay == 0 then q.turn = q.turn + 1; place = place - place % 2 ^ 45 + q.turn end
         ready[#ready + 1] = place; ready[#ready + 1] = id
       end
     end
   end
-  ended(q, q.cancelled, true, stopped)
+  ended(q, q.cancelled, stopped)
   if #facts == 0 then return end
-  redis.call('ZREM', q.running, unpack(ids))
   redis.call('HSET', q.facts, unpack(facts))
   if #ready > 0 then redis.call('ZADD', q.ready, unpack(ready)) end
   if #delayed > 0 then redis.call('ZADD', q.delayed, unpack(delayed)) end

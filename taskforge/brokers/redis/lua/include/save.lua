@@ -1,15 +1,7 @@
--- Save what changed of what `touch` loaded.
+-- Save what `touch` took, as it is now. Level, and what a later level has added at the end, stay as they were.
 local function save(q)
-  local m, set = q.saved, {'now', q.now}
-  local function put(name, value, saved)
-    if value ~= saved then set[#set + 1] = name; set[#set + 1] = value end
-  end
-  if not m[1] then put('epoch', '1'); put('level', '1') end
-  put('jumped', q.jumped, tonumber(m[3]) or 0)
-  put('cut', q.cut, m[4])
-  put('swept', q.swept, tonumber(m[5]) or 0)
-  put('turn', q.turn, tonumber(m[6]) or 0)
-  put('number', q.number, tonumber(m[7]) or 0)
-  put('bytes', q.bytes, tonumber(m[8]) or 0)
-  redis.call('HSET', q.meta, unpack(set))
+  local m = q.saved
+  local state = struct.pack('>I6I6I6I1I6I6I6I6', q.now, math.max(0, q.due), q.jumped, q.cut, q.swept, q.turn, q.number,
+    math.max(0, q.bytes))
+  redis.call('SET', q.meta, m and string.sub(m, 1, 4) .. state .. string.sub(m, 48) or '\0\1\0\1' .. state)
 end

@@ -8,14 +8,8 @@ local function net(errors)
   return bytes
 end
 
--- Keep the errors of deliveries beside their jobs. Each row: id, and in eighth place its error or false.
--- When a job's next error would not fit, it replaces the earlier ones.
-local function take_errors(q, rows)
-  local ids, errors = {}, {}
-  for i = 1, #rows do
-    if rows[i][8] then ids[#ids + 1] = rows[i][1]; errors[#errors + 1] = rows[i][8] end
-  end
-  if #ids == 0 then return end
+-- Keep errors of deliveries beside their jobs. When a job's next error would not fit, it replaces the earlier ones.
+local function take_errors(q, ids, errors)
   local before, set = redis.call('HMGET', q.errors, unpack(ids)), {}
   for i = 1, #ids do
     local error = struct.pack('>I4', #errors[i]) .. errors[i]

@@ -1,4 +1,4 @@
--- include: entry
+-- include: amend
 
 -- The entries of jobs as they wait now: with the priority and place they have, made anew for those never delivered.
 -- false for a job that is not waiting.
@@ -10,7 +10,7 @@ local function waiting(q, ids)
     if not place then
       entries[i] = false
     else
-      entries[i] = entries[i] and entry.set_place(entries[i], place) or entry.fresh(place)
+      entries[i] = entries[i] and amend.set_place(entries[i], place) or amend.fresh(place)
     end
   end
   return entries
