@@ -20,7 +20,10 @@ _LATER = {"ahead": "integer not null default 0", "body": "blob"}
 
 def prepare(db: sqlite3.Connection, name: str) -> None:
     """Bring the file to our level in one transaction, or refuse it."""
-    if _level(db, name) >= len(LEVELS):
+    db.execute("begin")  # to see one state of the file: another process may be making the tables at this moment
+    level = _level(db, name)
+    db.execute("commit")
+    if level >= len(LEVELS):
         _complete(db)
         return
     db.execute("begin immediate")
