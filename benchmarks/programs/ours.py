@@ -100,4 +100,7 @@ def check_succeeded(app: Any, n: int) -> None:
     """Nothing is left but succeeded jobs, of which the queue keeps a thousand."""
     counts = app.inspector.counts(QUEUE)
     others = (counts.ready, counts.delayed, counts.blocked, counts.running, counts.dead, counts.cancelled)
-    assert (counts.succeeded, sum(others)) == (min(n, app.settings.finished_count), 0), counts
+    kept = min(n, app.settings.finished_count)
+    # Of 1,000 and more a broker may trim 2 % at once, so that it need not do so each time.
+    assert 0.98 * kept <= counts.succeeded <= kept, counts
+    assert sum(others) == 0, counts
