@@ -36,8 +36,10 @@ class AsyncClient:
         self._mailboxes: WeakKeyDictionary[asyncio.AbstractEventLoop, Mailbox] = WeakKeyDictionary()
         self._latest: Mailbox | None = None
 
-    def room(self) -> asyncio.Semaphore:
-        """To be entered before a coroutine makes the jobs of an `enqueue`: there is room for so many at a time."""
+    def room(self) -> Room:
+        """To be entered before a coroutine makes the jobs of an `enqueue`: a slow broker then holds callers back, not
+        their payloads in memory.
+        """
         return self._mailbox().room
 
     async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
@@ -107,13 +109,47 @@ class AsyncClient:
         return latest
 
 
+class Room:
+    """So many may be in it at a time; the others wait, first come, first served. A free place costs no coroutine."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, size: int) -> None:
+        self._loop, self._free = loop, size
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    def enter(self) -> bool:
+        """Whether there was a place, and nobody waits for it."""
+        if self._free <= 0 or self._waiting:
+            return False
+        self._free -= 1
+        return True
+
+    async def wait(self) -> None:
+        """For a place of one's own."""
+        turn: asyncio.Future[None] = self._loop.create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.leave()  # it was given a place in the same moment
+            raise
+
+    def leave(self) -> None:
+        """Give the place to the first who waits."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+
 class Mailbox:
     """Where the coroutines of one event loop wait for their answers. Used in that loop's thread, but for `post`."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, carrier: Carrier) -> None:
         self.loop, self._carrier = loop, carrier
-        #: Taken before jobs are made, so that a slow broker holds callers back, not their payloads in memory.
-        self.room = asyncio.Semaphore(ROOM)
+        self.room = Room(loop, ROOM)
         self._waiting: dict[Parcel, asyncio.Future[list[Enqueued]]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._expected: deque[Parcel] = deque()

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 from taskforge.brokers.protocol import BATCH, BATCH_BYTES
 from taskforge.errors import BrokerUnavailable
@@ -83,7 +84,7 @@ class Carrier:
             self._wake()
 
     def _wake(self) -> None:
-        if self._thread is None or not self._thread.is_alive():
+        if self._thread is None:
             self._thread = threading.Thread(target=self._serve, name="taskforge-carrier", daemon=True)
             self._thread.start()
         elif self._idle:
@@ -103,17 +104,25 @@ class Carrier:
     # The sending thread.
 
     def _serve(self) -> None:
-        while parcels := self._take():
-            deadline = max(parcel.deadline for parcel in parcels)
-            try:
-                answers = self._send([job for parcel in parcels for job in parcel.jobs], deadline)
-            except BaseException as error:  # whatever it is, the callers must hear of it
-                for parcel in parcels:
-                    parcel.error = error
-            else:
-                for parcel in parcels:
-                    parcel.answer, answers = answers[: len(parcel.jobs)], answers[len(parcel.jobs) :]
-            self._tell(parcels)
+        try:
+            while parcels := self._take():
+                self._deliver(parcels)
+                self._tell(parcels)
+        finally:
+            with self._changed:
+                if self._thread is threading.current_thread():
+                    self._thread = None
+
+    def _deliver(self, parcels: Sequence[Parcel]) -> None:
+        deadline = max([parcel.deadline for parcel in parcels])
+        try:
+            answers = iter(self._send([job for parcel in parcels for job in parcel.jobs], deadline))
+        except BaseException as error:  # whatever it is, the callers must hear of it
+            for parcel in parcels:
+                parcel.error = error
+        else:
+            for parcel in parcels:
+                parcel.answer = list(islice(answers, len(parcel.jobs)))
 
     def _take(self) -> list[Parcel]:
         """The next parcels, as many as one call carries; none when there was nothing to do for long."""

@@ -46,9 +46,14 @@ class SubmissionDesk:
     async def asubmit(self, target: Target, call: OptionValues, arguments: Sequence[Args]) -> list[JobHandle[object]]:
         """`submit` without blocking the event loop."""
         client = self._app.client.awaiting
-        async with client.room():
+        room = client.room()
+        if not room.enter():
+            await room.wait()
+        try:
             jobs = self._make(target, call, arguments)
             return self._handles(target, jobs, await client.enqueue(jobs))
+        finally:
+            room.leave()
 
     def new_jobs(self, call: Call[..., object], arguments: Sequence[Args]) -> list[NewJob]:
         """The jobs of a task, or task.using(…), with these arguments: checked and encoded, not sent."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Generic, ParamSpec, Protocol, TypeVar, Unpack, overload
 
@@ -122,8 +122,8 @@ class Call(Generic[P, R_co]):
         # Frames from here to the user's call: submit's own, this one, enqueue, the user's.
         return self.target.desk.submit(self.target, self.call_options, arguments, 4)  # type: ignore[return-value]  # the result type is the task's
 
-    async def _aenqueue(self, arguments: Sequence[Args]) -> list[JobHandle[R_co]]:
-        return await self.target.desk.asubmit(self.target, self.call_options, arguments)  # type: ignore[return-value]  # the result type is the task's
+    def _aenqueue(self, arguments: Sequence[Args]) -> Awaitable[list[JobHandle[R_co]]]:
+        return self.target.desk.asubmit(self.target, self.call_options, arguments)  # type: ignore[return-value]  # the result type is the task's
 
     def _listed(self, arguments: Iterable[Sequence[object] | Args]) -> list[Args]:
         if "job_id" in self.call_options:

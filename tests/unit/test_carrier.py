@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from taskforge.awaiting import Mailbox
+from taskforge.awaiting import Mailbox, Room
 from taskforge.brokers.protocol import BATCH, BATCH_BYTES
 from taskforge.carrier import Carrier, NotSent
 from taskforge.errors import BrokerRefused, BrokerUnavailable
@@ -165,6 +165,32 @@ def test_coroutines_are_told_each_its_own_answer(post: Post, carrier: Carrier) -
     assert answers == [[Enqueued(str(n), True)] for n in range(1_000)]
     assert [id for batch in post.batches for id in batch] == [str(n) for n in range(1_000)]
     assert len(post.batches) < 100
+
+
+def test_who_finds_no_room_waits_for_its_turn_and_a_cancelled_one_takes_none() -> None:
+    entered: list[str] = []
+
+    async def come(room: Room, name: str) -> None:
+        if not room.enter():
+            await room.wait()
+        entered.append(name)
+
+    async def main() -> None:
+        room = Room(asyncio.get_running_loop(), 1)
+        tasks = [asyncio.create_task(come(room, name)) for name in "abcd"]
+        await asyncio.sleep(0)
+        tasks[1].cancel()
+        room.leave()
+        tasks[2].cancel()  # in the same moment as it is given its place
+        await asyncio.gather(*tasks[1:3], return_exceptions=True)
+        await tasks[3]
+        assert not room.enter()
+        room.leave()
+        assert room.enter()
+
+    asyncio.run(main())
+
+    assert entered == ["a", "d"]
 
 
 def test_a_coroutine_that_is_cancelled_in_line_is_withdrawn(post: Post, carrier: Carrier) -> None:
