@@ -530,7 +530,7 @@ def test_whoever_listens_is_refused_and_makes_nothing_while_the_folder_is_missin
 def statements(broker: SqliteBroker, call: Callable[[], object]) -> int:
     """How many statements a call makes. What a script does inside is traced under the statement that runs it."""
     seen: set[str] = set()
-    with broker._connections.read() as db:
+    with broker._connections.write() as db:
         pass
     db.set_trace_callback(seen.add)
     call()

@@ -6,16 +6,18 @@ import logging
 import os
 import sqlite3
 import threading
-import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
 from taskforge.brokers.deadline import left
 from taskforge.brokers.sqlite import layout, verbs
-from taskforge.brokers.sqlite.troubles import explained, no_folder, primary
+from taskforge.brokers.sqlite.insisting import insist
+from taskforge.brokers.sqlite.troubles import explained, no_folder
+from taskforge.brokers.sqlite.wal import use_wal
 from taskforge.errors import BrokerUnavailable, BrokerUnsupported
 
 log = logging.getLogger(__name__)
@@ -31,8 +33,6 @@ _PRAGMAS = (
     "temp_store = memory",
     "foreign_keys = off",
 )
-#: Pages of the write-ahead log after which a commit checkpoints by itself; workers do it earlier, off the hot path.
-_CHECKPOINT_PAGES = 10_000
 #: How many idle connections are kept; more calls at once open more and close them again.
 _KEPT_IDLE = 16
 #: What a process inherited from its parent by a fork. Closing these would touch the parent's locks, so they are kept.
@@ -91,8 +91,7 @@ class Connections:
         try:
             db = self._take()
             try:
-                self._be_patient(db)
-                answer = work(db)
+                answer = self._insist(db, partial(work, db))
             except sqlite3.IntegrityError:
                 self._undo(db)
                 answer = None
@@ -168,19 +167,27 @@ class Connections:
         if not self._writing.acquire(timeout=patience):
             raise BrokerUnavailable(f"{self.name}: other calls of this process took over {patience:g} s")
 
-    def _be_patient(self, db: Opened) -> None:
-        """Have it wait for other processes as long as this call may still take."""
-        patience = left(self._timeout)
+    def _insist(self, db: Opened, attempt: Callable[[], A]) -> A:
+        """Have this done as soon as no other process writes: `attempt` does nothing while one does."""
+        self._be_patient(db, 0.0)
+        return insist(attempt, left(self._timeout), partial(self._undo, db))
+
+    def _be_patient(self, db: Opened, patience: float) -> None:
+        """Have SQLite itself wait so long (seconds) for other processes."""
         if db.patience != patience:
             db.execute(f"pragma busy_timeout = {patience * 1000:.0f}")
             db.patience = patience
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
-        db = self._take()
+        patience = left(self._timeout) if begin == "begin" else 0.0
+        db = self._take(patience)
         try:
-            self._be_patient(db)
-            db.execute(begin)
+            if patience:
+                self._be_patient(db, patience)
+                db.execute(begin)
+            else:
+                self._insist(db, partial(db.execute, begin))
             yield db
             db.execute("commit")
         except sqlite3.Error as error:
@@ -192,10 +199,12 @@ class Connections:
             raise
         self._give_back(db)
 
-    def _take(self) -> Opened:
+    def _take(self, patience: float = 0.0) -> Opened:
+        """A connection, if possible one that has this patience already: writers have none, readers have SQLite's."""
         self._notice_another_file()
         try:
-            return self._idle.pop()
+            fits = (at for at, db in enumerate(self._idle) if db.patience == patience)
+            return self._idle.pop(next(fits, -1))
         except IndexError:
             return self._connect()
 
@@ -230,7 +239,7 @@ class Connections:
                 raise explained(self.name, error) from error
             try:
                 self._configure(db)
-                self._use_wal(db)
+                use_wal(db, self.name, self._timeout)
                 layout.prepare(db, self.name)
                 verbs.prepare(db)
                 db.patience = self._timeout
@@ -252,23 +261,6 @@ class Connections:
             )
         for pragma in (*_PRAGMAS, f"synchronous = {synchronous}"):
             db.execute("pragma " + pragma)
-
-    def _use_wal(self, db: sqlite3.Connection) -> None:
-        until = time.monotonic() + self._timeout
-        while True:
-            try:
-                mode = db.execute("pragma journal_mode").fetchone()[0]
-                if mode != "wal":
-                    mode = db.execute("pragma journal_mode = wal").fetchone()[0]
-                break
-            except sqlite3.OperationalError as error:
-                # While another process makes this very change SQLite does not wait, whatever its timeout.
-                if primary(error) != sqlite3.SQLITE_BUSY or time.monotonic() > until:
-                    raise
-                time.sleep(0.005)
-        if mode != "wal":
-            raise BrokerUnsupported(f"{self.name} cannot have a write-ahead log there; put it onto a local disk")
-        db.execute(f"pragma wal_autocheckpoint = {_CHECKPOINT_PAGES}")
 
 
 def _before_fork() -> None:

@@ -42,7 +42,7 @@ class MemoryConnections(Connections):
                 "name a sqlite:/// or redis:// broker"
             )
 
-    def _take(self) -> Opened:
+    def _take(self, patience: float = 0.0) -> Opened:
         if self._only is None:
             db = sqlite3.connect(
                 ":memory:", isolation_level=None, check_same_thread=False, factory=Opened, cached_statements=256
