@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from taskforge import JobState, Taskforge
+from taskforge import Args, JobState, Taskforge
 from taskforge.brokers.protocol import Broker, Demand, Exchange, Extension
 from taskforge.brokers.stamp import Stamp
 from taskforge.job import Delivery
@@ -105,6 +105,23 @@ def test_it_settles_and_claims_in_one_exchange(app: Taskforge, rounds: Rounds) -
     assert [settled for _, settled, _ in rounds.broker.asked] == [0, 2]
     assert [job.state() for job in jobs[:3]] == [JobState.SUCCEEDED, JobState.SUCCEEDED, JobState.RUNNING]
     assert len(rounds.plain.line) == 3
+
+
+def test_an_exchange_enqueues_about_a_batch_of_jobs_on_success_and_the_next_one_the_rest(
+    app: Taskforge, rounds: Rounds
+) -> None:
+    app.by_name("note").enqueue_many([()] * 3)
+    rounds.tick()
+
+    for _ in range(3):
+        run = rounds.start()
+        run.then = app.desk.new_jobs(app.by_name("note"), [Args()] * 250)
+        rounds.exchanger.done(run, Succeeded(None))
+    rounds.exchanger.drain()
+    rounds.tick(4)
+
+    assert [settled for _, settled, _ in rounds.broker.asked] == [0, 1, 1, 1]
+    assert app.inspector.counts("default").ready == 750
 
 
 def test_a_call_is_repeated_the_same_until_it_is_answered(app: Taskforge, rounds: Rounds) -> None:
