@@ -10,7 +10,7 @@ from taskforge import Args, JobState, Taskforge
 from taskforge.brokers.protocol import Broker, Demand, Exchange, Extension
 from taskforge.brokers.stamp import Stamp
 from taskforge.job import Delivery
-from taskforge.outcome import Succeeded
+from taskforge.outcome import HandedBack, Succeeded
 from taskforge.run import Run
 from taskforge.settlement import Settlement
 from taskforge.testing import FakeClock, FlakyBroker
@@ -122,6 +122,19 @@ def test_an_exchange_enqueues_about_a_batch_of_jobs_on_success_and_the_next_one_
 
     assert [settled for _, settled, _ in rounds.broker.asked] == [0, 1, 1, 1]
     assert app.inspector.counts("default").ready == 750
+
+
+def test_a_run_that_was_given_up_and_ends_after_all_is_settled_once(app: Taskforge, rounds: Rounds) -> None:
+    app.enqueue("note")
+    rounds.tick()
+    run = rounds.start()
+
+    rounds.exchanger.done(run, HandedBack())
+    rounds.exchanger.done(run, Succeeded(None))
+    rounds.exchanger.drain()
+    rounds.tick(2)
+
+    assert [settled for _, settled, _ in rounds.broker.asked] == [0, 1]
 
 
 def test_a_call_is_repeated_the_same_until_it_is_answered(app: Taskforge, rounds: Rounds) -> None:

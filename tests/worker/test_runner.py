@@ -47,6 +47,16 @@ def test_what_can_be_run_is_a_run_with_its_arguments(app: Taskforge, runner: Run
     assert (run.options.timeout, run.headers) == (timedelta(seconds=7), {"k": "v"})
 
 
+def test_a_run_whose_lease_is_lost_while_it_stands_in_line_does_not_start(app: Taskforge, runner: Runner) -> None:
+    called: list[str] = []
+    run = run_of(app, app.task(name="task")(lambda: called.append("called")))
+
+    run.request_stop(StopCause.LOST)
+    outcome = runner.call(run, no_async)
+
+    assert (called, outcome, run.started) == ([], HandedBack(), None)
+
+
 @pytest.mark.parametrize("crashes", [3, 4, 100])
 def test_what_crashed_too_often_is_buried_without_being_read(app: Taskforge, runner: Runner, crashes: int) -> None:
     task = app.task(name="task")(lambda: None)
