@@ -42,6 +42,8 @@ LOOK_EVERY = 2.0
 SENDER_AGE = timedelta(minutes=15)
 #: `now` moving further than this between two calls is an outage or a clock step, not idleness (decided per queue).
 CLOCK_JUMP = timedelta(seconds=10)
+#: A step back by less than this may go unnoticed: a broker need not write down every moment it sees.
+CLOCK_NOISE = timedelta(milliseconds=100)
 #: Bytes of error texts kept per job; when the next one would not fit, it replaces the earlier ones.
 ERRORS_BYTES = 32 * 1024
 
@@ -168,9 +170,9 @@ class Broker(Protocol):
         and what has aged out is swept. Claims the best ready jobs: higher priority first, then first come first
         served. `expires` ends at a job's first claim. Progress and errors stay through a requeue or reclaim.
 
-        After `now` jumped by more than CLOCK_JUMP, or back, since the queue was last touched, nothing is reclaimed
-        for a quarter of a lease plus 5 s, so that keepers extend first; after a step back, lease deadlines more than
-        one lease ahead are cut to that.
+        After `now` jumped by over CLOCK_JUMP, or back by CLOCK_NOISE, since the queue was last touched, nothing is
+        reclaimed for a quarter of a lease plus 5 s, so that keepers extend first; after a step back, lease deadlines
+        more than one lease ahead are cut to that.
 
         At most BATCH settlements a call. A repeated call returns its claims that still hold, the others as lost.
         """
@@ -215,10 +217,8 @@ class Broker(Protocol):
 
 
 class Waiter(Protocol):
-    """Learns that jobs have ended.
-
-    Push is the speed, reading again is the guarantee: who waits reads again every LOOK_EVERY seconds, and after
-    `BrokerUnavailable`.
+    """Learns that jobs have ended. Push is the speed, reading again is the guarantee: who waits reads again every
+    LOOK_EVERY seconds, and after `BrokerUnavailable`.
     """
 
     def watch(self, queue: str | None, job_id: str) -> list[JobRecord]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from taskforge.brokers import moments
-from taskforge.brokers.protocol import BATCH, CLOCK_JUMP, ERRORS_BYTES, SENDER_AGE
+from taskforge.brokers.protocol import BATCH, CLOCK_JUMP, CLOCK_NOISE, ERRORS_BYTES, SENDER_AGE
 
 Value: TypeAlias = str | bytes | int | None
 
@@ -20,7 +20,7 @@ SWEEP_EVERY = 1_000
 #: A body of up to so many bytes stands in its job's row, which is copied whenever the job moves on.
 SMALL_BODY = 1_024
 #: A queue that saw the time less than this ago (ms) does not write it down again.
-SEEN_EVERY = 100
+SEEN_EVERY = moments.span(CLOCK_NOISE)
 _NUMBERS = {
     "SMALL_BODY": SMALL_BODY,
     "SEEN_EVERY": SEEN_EVERY,

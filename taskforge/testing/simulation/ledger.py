@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from taskforge.brokers.moments import moment, span
-from taskforge.brokers.protocol import CLOCK_JUMP
+from taskforge.brokers.protocol import CLOCK_JUMP, CLOCK_NOISE
 from taskforge.job import JobRecord, JobState, NewJob
 from taskforge.settlement import Ack, Bury, Cancel, Requeue, Settlement
 from taskforge.testing.simulation.scheduler import Violation
 
 WAITING = frozenset({JobState.READY, JobState.DELAYED})
-_JUMP = span(CLOCK_JUMP)
+_JUMP, _NOISE = span(CLOCK_JUMP), span(CLOCK_NOISE)
 #: Nothing is taken back after a jump for a quarter of a lease and this (milliseconds).
 _HOLD_EXTRA = 5_000
 
@@ -106,11 +106,12 @@ class Ledger:
                 entry.gone = True
         time = self._times.setdefault(queue, QueueTime())
         seen, time.seen = time.seen, {now} if certain else time.seen | {now}
+        time.seen |= {moment for moment in seen if now < moment <= now + _NOISE}  # it may not have been noticed
         if now < max(seen, default=now):
             for entry in self.jobs.values():
                 if entry.queue == queue:
                     entry.lease = min(entry.lease, now + self.lease)
-        calm = [moment <= now <= moment + _JUMP for moment in seen]
+        calm = [moment - _NOISE <= now <= moment + _JUMP for moment in seen]
         if not all(calm):
             hold = now + self.lease // 4 + _HOLD_EXTRA
             time.hold = hold if certain and not any(calm) else min(hold, time.hold)
