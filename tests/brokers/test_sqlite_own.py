@@ -739,3 +739,28 @@ def test_what_a_broken_off_call_would_have_settled_is_not_settled_by_the_next(
     broker.exchange(ANY, [], Sender().stamp())
 
     assert broker.inspector.counts("mail").running == 1
+
+
+def test_no_read_of_a_job_looks_at_all_of_them(connect: Callable[..., SqliteBroker]) -> None:
+    broker = connect()
+    put(broker, "a", "b")
+    waiter = broker.waiter()
+    seen: list[str] = []
+    for lend in (broker._connections.read, broker._connections.write):
+        with lend() as db:
+            db.set_trace_callback(seen.append)
+
+    broker.inspector.get("mail", "a")
+    broker.inspector.find("a")
+    for state in (JobState.READY, JobState.DELAYED, JobState.RUNNING):
+        broker.inspector.list("mail", state)
+    waiter.watch("mail", "a")
+    waiter.watch(None, "b")
+
+    selects = [statement for statement in seen if statement.startswith("select") and "jobs" in statement]
+    with broker._connections.read() as db:
+        db.set_trace_callback(None)
+        plans = {select: [row[3] for row in db.execute("explain query plan " + select)] for select in selects}
+    waiter.close()
+    assert len(plans) >= 5
+    assert not [plan for plan in plans.values() if any(step.startswith("SCAN j") for step in plan)]

@@ -14,7 +14,7 @@ from taskforge.job import Counts, JobRecord, JobState
 _SELECT = (
     "select j.seq, j.id, q.name, j.state, coalesce(j.body, b.body), j.rank, j.attempts, j.crashes, j.enqueued, "
     "j.reason, j.due, j.expires, j.started, j.lease, j.worker, j.stop, j.ended, j.kept_until, {result}, p.value "
-    "from jobs j cross join queues q on q.id = j.queue left join bodies b on b.seq = j.seq "
+    "from queues q cross join jobs j on j.queue = q.id left join bodies b on b.seq = j.seq "
     "left join results r on r.seq = j.seq left join progress p on p.seq = j.seq "
     "where q.prefix = ? and {where} and (j.kept_until is null or j.kept_until > ?)"
 )
@@ -39,9 +39,10 @@ def page(
     db: sqlite3.Connection, now: int, prefix: str, queue: str, state: JobState, offset: int, limit: int
 ) -> list[JobRecord]:
     """Jobs in one state, in the Inspector's order, without results."""
-    select = _SELECT.format(result="null", where="q.name = ? and j.state = ?")
+    # The state is spelled out: only then do the indexes over one state's jobs serve.
+    select = _SELECT.format(result="null", where=f"q.name = ? and j.state = '{state.value}'")
     order = f" order by {_ORDER.get(state, _LATEST_FIRST)} limit ? offset ?"
-    return _read(db, select + order, (prefix, queue, state.value, now, limit, offset))
+    return _read(db, select + order, (prefix, queue, now, limit, offset))
 
 
 def counts(db: sqlite3.Connection, now: int, prefix: str, queue: str) -> Counts:
