@@ -60,8 +60,11 @@ def resident_mib(pid: int) -> float:
 
 
 def settle_down() -> None:
-    """What the preparations left behind is not the contestant's to collect."""
+    """What the preparations left behind is not the contestant's to look through for garbage, as `taskforge worker` has
+    it, too.
+    """
     gc.collect()
+    gc.freeze()
 
 
 def run_on_loop(main: Coroutine[object, object, None]) -> None:
