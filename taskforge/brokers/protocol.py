@@ -114,7 +114,7 @@ class Exchange(NamedTuple):
     `refused` are the indexes of settlements that came too late and changed nothing. `more` says that a bound cut the
     claim short: look again at once. `next_due` is how long until a delayed job falls due or a lease runs out, never
     too long (None: nothing waits for time). `lost` are claims of a repeated call that no longer hold: do not run them.
-    `starved` are demanded queues that had ready jobs, but no slot was free and nothing may be claimed ahead there.
+    `starved` are demanded queues that had ready jobs, but neither a free slot nor what may be claimed ahead was left.
     """
 
     deliveries: list[Delivery]

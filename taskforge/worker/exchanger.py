@@ -128,10 +128,11 @@ class Exchanger:
             demand = self.slots.tend()
         reply = self.exchange(demand, ended)
         claimed = self._hand_out(reply)
+        hungry = self.slots.hungry(reply.starved)
         if demand.nothing:
             return True
         exhausted = not claimed or claimed < demand.open_slots
-        if exhausted and not reply.more and not reply.starved:
+        if exhausted and not reply.more and not hungry:
             self._looked_beyond = not demand.open_slots
             due = LOOK_EVERY if reply.next_due is None else reply.next_due.total_seconds()
             self._look_at = self.app.clock.monotonic() + min(LOOK_EVERY, max(0.0, due))
@@ -165,7 +166,6 @@ class Exchanger:
         reply = self._answered(demand, [settlement for _, settlement in ended], stamp)
         self.last_exchange = self.app.clock.monotonic()
         self.slots.let_go([run for run, _ in ended if run is not None])
-        self.slots.hungry(reply.starved)
         tell(self.app, ended, reply.refused)
         if ended and not self.slots and not self._ended:
             self.empty.set()

@@ -35,6 +35,7 @@ class Slots:
         self._queues = {queue: _pools(kinds(queue)) for queue in queues}
         # In strict order, what is held of a later queue would stand before what comes into an earlier one.
         self._paces = {queue: Pace(ahead) for queue in (queues[:1] if in_order else queues) if ahead}
+        self._held = dict.fromkeys(queues, 0)
         self._starved: frozenset[str] = frozenset()
         self._lock = threading.Lock()
         self._runs: set[Run] = set()
@@ -42,7 +43,7 @@ class Slots:
     def demand(self, now: float) -> Demand:
         """What may be claimed. Each time another queue comes first, unless they have an order.
 
-        While some queue has jobs and was given no room for them, it comes first, and nothing is claimed ahead.
+        While some queue has jobs and got no room for one, it comes first, and nothing is claimed ahead.
         """
         turns: Iterable[str] = self._turns
         if not self._in_order:
@@ -57,18 +58,22 @@ class Slots:
         """A demand that claims nothing, and has the broker look after every queue."""
         return Demand((0, 0), tuple(self._queues.items()))
 
-    def hungry(self, starved: frozenset[str]) -> None:
-        """These queues have jobs, and the last demand had no room for any."""
-        self._starved = starved if not self._in_order else frozenset()
+    def hungry(self, starved: frozenset[str]) -> bool:
+        """These queues have jobs, and the last demand had no room for them; whether one of them gets nothing at all."""
+        none_held = (queue for queue in starved if not self._held.get(queue))
+        self._starved = frozenset() if self._in_order else frozenset(none_held)
+        return bool(self._starved)
 
     def take(self, runs: Sequence[Run]) -> None:
         """Give these runs a slot each, or a place ahead."""
         for run in runs:
             pool = LOOP if run.task_object.is_async else THREADS
             self._free[pool] -= 1
-            if run.queue in self._queues and pool not in self._queues[run.queue]:
+            queue = run.queue
+            self._held[queue] = self._held.get(queue, 0) + 1
+            if queue in self._queues and pool not in self._queues[queue]:
                 # A kind of task that was not expected in this queue: from now on both are.
-                self._queues[run.queue] = (THREADS, LOOP)
+                self._queues[queue] = (THREADS, LOOP)
         with self._lock:
             self._runs.update(runs)
 
@@ -78,9 +83,10 @@ class Slots:
         counts: dict[str, int] = {}
         for run in runs:
             self._free[LOOP if run.task_object.is_async else THREADS] += 1
+            queue = run.queue
+            self._held[queue] -= 1
             if run.started is None:
                 continue  # handed back from the line: it shows nothing of how long its kind takes
-            queue = run.queue
             counts[queue] = counts.get(queue, 0) + 1
             longest[queue] = max(run.took, longest.get(queue, 0.0))
         for queue, count in counts.items():

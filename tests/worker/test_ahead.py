@@ -116,12 +116,43 @@ def test_a_queue_that_got_no_room_comes_first_and_nothing_is_claimed_ahead_meanw
     assert slots.demand(100.0).ahead.keys() == {"a", "b", "c"}
 
 
+def test_a_queue_that_is_at_its_bound_is_not_one_that_gets_nothing(app: Taskforge) -> None:
+    slots = Slots((8, 8), ["a", "b"], lambda queue: [False], in_order=False, ahead=SPAN)
+    task = app.task(name="task", queue="a")(lambda: None)
+    runs = [run_of(app, task), run_of(app, task)]
+    slots.take(runs)
+
+    full = slots.hungry(frozenset({"a"}))
+    beside = slots.hungry(frozenset({"a", "b"}))
+    slots.end(runs, 100.0)
+    ended = slots.hungry(frozenset({"a"}))
+
+    assert (full, beside, ended) == (False, True, True)
+
+
+def test_quick_jobs_do_not_keep_another_queue_waiting(app: Taskforge) -> None:
+    app.task(name="quick", queue="quick")(lambda: None)
+    app.task(name="other", queue="other")(lambda: None)
+    rounds = Ahead(app, "quick", "other")
+    app.by_name("quick").enqueue_many([()] * 300)
+    rounds.tick()
+    rounds.work(40, took=0.001)
+    earned = rounds.slots.demand(rounds.clock.monotonic()).ahead["quick"]
+    rounds.slots._paces["other"]._rate = 50.0  # it has earned one once, less than the other holds
+    rounds.slots._paces["other"]._latest = rounds.clock.monotonic()
+    job = app.by_name("other").enqueue()
+
+    rounds.work(30, took=0.001)
+
+    assert earned > 10
+    assert job.state() is not JobState.READY
+
+
 class Ahead(Rounds):
     """Rounds of an exchanger that claims ahead, for a task whose runs take as long as they are told."""
 
-    def __init__(self, app: Taskforge) -> None:
-        app.task(name="note")(lambda: None)
-        super().__init__(app, threads=2, ahead=SPAN)
+    def __init__(self, app: Taskforge, *queues: str) -> None:
+        super().__init__(app, threads=2, ahead=SPAN, queues=queues or ("default",))
 
     def work(self, count: int, took: float) -> None:
         """So many runs, one after the other, each taking so long (seconds)."""
@@ -136,6 +167,7 @@ class Ahead(Rounds):
 
 @pytest.fixture
 def ahead(app: Taskforge) -> Ahead:
+    app.task(name="note")(lambda: None)
     return Ahead(app)
 
 

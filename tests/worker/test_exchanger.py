@@ -58,11 +58,19 @@ class Executor:
 class Rounds:
     """An exchanger without its thread."""
 
-    def __init__(self, app: Taskforge, threads: int = 3, *, burst: bool = False, ahead: float = 0.0) -> None:
+    def __init__(
+        self,
+        app: Taskforge,
+        threads: int = 3,
+        *,
+        burst: bool = False,
+        ahead: float = 0.0,
+        queues: Sequence[str] = ("default",),
+    ) -> None:
         self.clock = app.clock = FakeClock()
         self.broker, self.plain, self.asynchronous = Recording(app.broker), Executor(), Executor()
-        self.slots = Slots((threads, 3), ["default"], lambda queue: [False], ahead=ahead)
-        self.exchanger = Exchanger(app, self.broker, Runner(app), self.slots, ["default"], burst)
+        self.slots = Slots((threads, 3), queues, lambda queue: [False], in_order=len(queues) == 1, ahead=ahead)
+        self.exchanger = Exchanger(app, self.broker, Runner(app), self.slots, queues, burst)
         self.exchanger.threads, self.exchanger.loop = self.plain, self.asynchronous  # type: ignore[assignment]
 
     def tick(self, times: int = 1) -> list[bool]:

@@ -67,7 +67,7 @@ class Wish(NamedTuple):
         if not pools:
             return cls(0, 0, False)
         least = min([free[pool] for pool in pools])
-        return cls(max(0, least), max(0, least + ahead), least <= 0 and ahead <= 0)
+        return cls(max(0, least), max(0, least + ahead), least + ahead <= 0)
 
 
 def claim(call: Call, queue: Queue, worker: str, slots: int, want: int, room: int, *, first: bool) -> list[Delivery]:

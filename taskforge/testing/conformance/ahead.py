@@ -49,7 +49,10 @@ class ClaimingAhead(Suite):
 
         assert reach(rig, 2, 1, QUEUE, OTHER).starved == {OTHER}
         assert reach(rig, -1, 0, QUEUE, OTHER).starved == {OTHER}
-        assert reach(rig, 1, 0, QUEUE, OTHER).starved == frozenset()
+        assert reach(rig, -2, 2, OTHER).starved == {OTHER}
+        rig.enqueue("d")
+        assert reach(rig, -3, 2).starved == {QUEUE}
+        assert reach(rig, 2, 0, QUEUE, OTHER).starved == frozenset()
         assert reach(rig, 0, 0, QUEUE, OTHER).starved == frozenset()
 
     def test_a_job_claimed_ahead_whose_lease_runs_out_counts_no_crash(self, rig: Rig) -> None:

@@ -97,7 +97,7 @@ local function serve(q, part, late)
   if q.moved and (not claiming or cut == 'wary') then ring(q) end                   -- for another worker
   more = want > 0 and (stuck or cut == 'bytes' or space <= 0 or #ids < want and (more or #ids == 250))      -- BATCH
   if #ids == 0 then redis.call('HDEL', q.jobs, '') end                                 -- see include/enter
-  local starved = want == 0 and #part[3] > 0 and part[4] == 0 and redis.call('EXISTS', q.ready) or 0
+  local starved = want == 0 and #part[3] > 0 and redis.call('EXISTS', q.ready) or 0
   local due = q.due
   if looked or #ids == 0 and #part[3] > 0 then due = soonest(q, lease) end
   return {late, {}, more and 1 or 0, due < 2 ^ 48 - 1 and math.max(0, due - q.now) or -1, starved,
