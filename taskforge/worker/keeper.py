@@ -79,13 +79,18 @@ class Keeper:
             self._next_beat = now + self.beat
             return
         if now >= self._next_beat:
-            self._next_beat = now + (self.beat if self.extend(runs) else min(HURRY, self.beat))
+            held = [run for run in runs if not self._just_came(run, now)]
+            self._next_beat = now + (self.beat if self.extend(held) else min(HURRY, self.beat))
         if now >= self._next_report:
             self._next_report = now + REPORT_EVERY
             self.report(runs)
         for run in runs:
             if now >= run.due and not run.ended:
                 self._time_out(run, now)
+
+    def _just_came(self, run: Run, now: float) -> bool:
+        """Whether it came into line a moment ago: its lease is new, and to extend it would say that it has begun."""
+        return run.started is None and not run.ended and now - run.handed_out < min(HURRY, self.beat)
 
     def announce(self) -> bool:
         """Say that the queues exist; False when the broker did not answer."""

@@ -85,6 +85,16 @@ def test_leases_are_extended_four_times_in_their_life(kept: Kept) -> None:
     assert kept.broker.extended == [[run.id]] * 4
 
 
+def test_what_has_just_come_into_line_is_not_said_to_have_begun(kept: Kept) -> None:
+    fresh, old = (run_of(kept.app, kept.task) for _ in range(2))
+    fresh.handed_out, old.handed_out = BEAT - 0.04, BEAT - 2.0
+    kept.slots.take([fresh, old])
+
+    kept.keeper.tick(BEAT)
+
+    assert kept.broker.extended == [[old.id]]
+
+
 def test_nothing_running_means_nothing_to_extend(kept: Kept) -> None:
     for second in range(100):
         kept.keeper.tick(float(second))
