@@ -15,7 +15,7 @@ from taskforge.brokers.deadline import left, until
 from taskforge.brokers.protocol import LOOK_EVERY
 from taskforge.carrier import Carrier, Parcel
 from taskforge.client import Client, batches, enqueue_failed
-from taskforge.errors import BrokerRefused, BrokerUnavailable
+from taskforge.errors import BrokerRefused, BrokerUnavailable, EnqueueFailed
 from taskforge.job import Enqueued, JobRecord, NewJob
 
 T = TypeVar("T")
@@ -42,9 +42,12 @@ class AsyncClient:
         """
         return self._mailbox().room
 
-    async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
+    def deadline(self) -> float:
+        """When a call that begins now gives up (monotonic seconds)."""
+        return time.monotonic() + left(self._client.patience)
+
+    async def enqueue(self, jobs: Sequence[NewJob], deadline: float) -> list[Enqueued]:
         """`Client.enqueue`. Cancelled while they stand in line, jobs are withdrawn; later, their fate is unknown."""
-        deadline = time.monotonic() + left(self._client.patience)
         done: list[Enqueued] = []
         batch: Sequence[NewJob] = ()
         try:
@@ -123,10 +126,18 @@ class Room:
         self._free -= 1
         return True
 
-    async def wait(self) -> None:
-        """For a place of one's own."""
+    async def wait(self, deadline: float) -> None:
+        """For a place of one's own. Raises EnqueueFailed when there is none by the deadline (monotonic seconds)."""
         turn: asyncio.Future[None] = self._loop.create_future()
         self._waiting.append(turn)
+        try:
+            async with asyncio.timeout(deadline - time.monotonic()):
+                await self._given(turn)
+        except TimeoutError:
+            said = "the broker answered too slowly: other calls of this event loop were before this one"
+            raise EnqueueFailed(f"{said}; nothing was enqueued", done=[], unknown=[], unsent=[]) from None
+
+    async def _given(self, turn: asyncio.Future[None]) -> None:
         try:
             await turn
         except asyncio.CancelledError:

@@ -46,12 +46,12 @@ class SubmissionDesk:
     async def asubmit(self, target: Target, call: OptionValues, arguments: Sequence[Args]) -> list[JobHandle[object]]:
         """`submit` without blocking the event loop."""
         client = self._app.client.awaiting
-        room = client.room()
+        deadline, room = client.deadline(), client.room()
         if not room.enter():
-            await room.wait()
+            await room.wait(deadline)
         try:
             jobs = self._make(target, call, arguments)
-            return self._handles(target, jobs, await client.enqueue(jobs))
+            return self._handles(target, jobs, await client.enqueue(jobs, deadline))
         finally:
             room.leave()
 

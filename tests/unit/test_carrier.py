@@ -13,7 +13,7 @@ import pytest
 from taskforge.awaiting import Mailbox, Room
 from taskforge.brokers.protocol import BATCH, BATCH_BYTES
 from taskforge.carrier import Carrier, NotSent
-from taskforge.errors import BrokerRefused, BrokerUnavailable
+from taskforge.errors import BrokerRefused, BrokerUnavailable, EnqueueFailed
 from taskforge.job import Enqueued, NewJob
 from tests.servers import wait_until
 
@@ -172,7 +172,7 @@ def test_who_finds_no_room_waits_for_its_turn_and_a_cancelled_one_takes_none() -
 
     async def come(room: Room, name: str) -> None:
         if not room.enter():
-            await room.wait()
+            await room.wait(soon())
         entered.append(name)
 
     async def main() -> None:
@@ -191,6 +191,18 @@ def test_who_finds_no_room_waits_for_its_turn_and_a_cancelled_one_takes_none() -
     asyncio.run(main())
 
     assert entered == ["a", "d"]
+
+
+def test_who_finds_no_room_in_time_is_told_so_and_takes_no_place() -> None:
+    async def main() -> bool:
+        room = Room(asyncio.get_running_loop(), 1)
+        assert room.enter()
+        with pytest.raises(EnqueueFailed, match="nothing was enqueued"):
+            await room.wait(soon(0.05))
+        room.leave()
+        return room.enter()
+
+    assert asyncio.run(main())
 
 
 def test_a_coroutine_that_is_cancelled_in_line_is_withdrawn(post: Post, carrier: Carrier) -> None:
