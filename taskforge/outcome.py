@@ -95,7 +95,7 @@ class Unfit(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class HandedBack:
-    """The run was given up at shutdown; the job goes back to its place without blame."""
+    """The run was given up at shutdown, or did not start in time; the job goes back to its place without blame."""
 
 
 Outcome = Succeeded | Failed | Postponed | GivenUp | Dropped | Unfit | HandedBack

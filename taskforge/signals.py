@@ -41,7 +41,9 @@ class Signals:
         self.job_snoozed = Signal("a run asked to be run later, without blame")
         self.job_buried = Signal("a job is dead")
         self.job_cancelled = Signal("a run ended as cancelled")
-        self.job_handed_back = Signal("a job went back to its place at shutdown")
+        self.job_handed_back = Signal(
+            "a job went back to its place: at shutdown, or because it was claimed ahead and did not start"
+        )
         self.lease_lost = Signal("a run's settlement was refused, or its lease seen to be lost")
         self.worker_started = Signal("a worker process is ready to claim")
         self.worker_draining = Signal("a worker takes no new jobs")

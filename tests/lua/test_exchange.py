@@ -166,7 +166,9 @@ def test_slots_that_are_overdrawn_count_against_what_may_be_claimed_ahead(bench:
     assert (first[6], second[6]) == ([b"a", b"b"], [])
 
 
-@pytest.mark.parametrize(("free", "ahead", "pools", "starved"), [(0, 0, [1], 1), (-3, 3, [1], 0), (0, 0, [], 0)])
+@pytest.mark.parametrize(
+    ("free", "ahead", "pools", "starved"), [(0, 0, [1], 1), (-3, 3, [1], 1), (-3, 4, [1], 0), (0, 0, [], 0)]
+)
 def test_a_queue_that_has_jobs_and_is_given_no_room_says_so(
     bench: Bench, free: int, ahead: int, pools: list[int], starved: int
 ) -> None:
