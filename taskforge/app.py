@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar, Unpack, cast, overload
 
 from taskforge.around import Arounds
 from taskforge.brokers import open_broker
-from taskforge.brokers.protocol import Broker, BrokerSettings, Inspector
+from taskforge.brokers.inspecting import Inspector
+from taskforge.brokers.protocol import Broker, BrokerSettings
 from taskforge.checks import check_job_id, checked_queue_name
 from taskforge.client import Client, refuse_in_loop
 from taskforge.clock import Clock, SystemClock

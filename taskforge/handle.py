@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Generic, TypeVar, cast
 
-from taskforge.brokers.protocol import Inspector
+from taskforge.brokers.inspecting import Inspector
 from taskforge.brokers.stamp import Stamp
 from taskforge.checks import check_priority
 from taskforge.client import Client, refuse_in_loop

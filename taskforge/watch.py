@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from taskforge.brokers.protocol import LOOK_EVERY, Broker, Waiter
+from taskforge.brokers.inspecting import Waiter
+from taskforge.brokers.protocol import LOOK_EVERY, Broker
 from taskforge.brokers.resend import resend
 from taskforge.errors import BrokerError
 from taskforge.job import JobRecord

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
-from taskforge.brokers.protocol import Broker, Demand, Exchange, Extension, Inspector, Waiter
+from taskforge.brokers.inspecting import Inspector, Waiter
+from taskforge.brokers.protocol import Broker, Demand, Exchange, Extension
 from taskforge.brokers.stamp import Stamp
 from taskforge.errors import BrokerUnavailable
 from taskforge.job import Cancellation, Counts, Delivery, Enqueued, JobRecord, JobState, NewJob

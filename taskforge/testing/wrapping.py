@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from taskforge.brokers.protocol import Broker, Demand, Exchange, Extension, Inspector, Waiter
+from taskforge.brokers.inspecting import Inspector, Waiter
+from taskforge.brokers.protocol import Broker, Demand, Exchange, Extension
 from taskforge.brokers.stamp import Stamp
 from taskforge.job import Delivery, Enqueued, NewJob
 from taskforge.settlement import Settlement

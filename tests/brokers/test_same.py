@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from taskforge.brokers.protocol import SENDER_AGE, Broker, BrokerSettings, Demand, Exchange, Inspector
+from taskforge.brokers.inspecting import Inspector
+from taskforge.brokers.protocol import SENDER_AGE, Broker, BrokerSettings, Demand, Exchange
 from taskforge.brokers.redis import RedisBroker
 from taskforge.brokers.sqlite import SqliteBroker
 from taskforge.brokers.stamp import Stamp

@@ -19,7 +19,7 @@ A = TypeVar("A")
 
 
 class SqliteInspector:
-    """See taskforge.brokers.protocol.Inspector for what each method promises."""
+    """See taskforge.brokers.inspecting.Inspector for what each method promises."""
 
     def __init__(self, calls: Calls) -> None:
         self._calls, self._prefix = calls, calls.prefix

@@ -13,7 +13,7 @@ _MOST = 32
 
 
 class SqliteWaiter:
-    """See taskforge.brokers.protocol.Waiter for what each method promises."""
+    """See taskforge.brokers.inspecting.Waiter for what each method promises."""
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls

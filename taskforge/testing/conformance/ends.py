@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from taskforge.brokers.protocol import Waiter
+from taskforge.brokers.inspecting import Waiter
 from taskforge.job import JobState
 from taskforge.testing.conformance.base import Suite
 from taskforge.testing.conformance.rig import (

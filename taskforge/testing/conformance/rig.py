@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from taskforge.brokers.protocol import Broker, BrokerSettings, Demand, Exchange, Inspector, Retention
+from taskforge.brokers.inspecting import Inspector
+from taskforge.brokers.protocol import Broker, BrokerSettings, Demand, Exchange, Retention
 from taskforge.brokers.stamp import Sender, Stamp
 from taskforge.job import Counts, Delivery, Enqueued, JobRecord, JobState, NewJob
 from taskforge.settlement import Ack, Bury, Cancel, Requeue, Settlement

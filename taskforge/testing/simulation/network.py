@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol, TypeVar, cast
 
-from taskforge.brokers.protocol import Demand, Exchange, Extension, Inspector, Waiter
+from taskforge.brokers.inspecting import Inspector, Waiter
+from taskforge.brokers.protocol import Demand, Exchange, Extension
 from taskforge.brokers.stamp import Stamp
 from taskforge.errors import BrokerError, BrokerUnavailable
 from taskforge.job import Cancellation, Counts, Delivery, Enqueued, JobRecord, JobState, NewJob
