@@ -7,8 +7,8 @@ from datetime import timedelta
 from functools import partial
 from typing import TypeVar
 
-from taskforge.brokers.moments import span
 from taskforge.brokers.inspecting import Inspector
+from taskforge.brokers.moments import span
 from taskforge.brokers.stamp import Stamp
 from taskforge.job import Cancellation, Counts, JobRecord, JobState
 from taskforge.testing.simulation.ledger import WAITING, Entry
