@@ -34,6 +34,7 @@ from taskforge.errors import (
 )
 from taskforge.handle import JobHandle
 from taskforge.info import JobInfo, Progress, RunError
+from taskforge.isolate import Isolate
 from taskforge.job import Cancellation, Counts, JobState
 from taskforge.outcome import Discard, Fail, RetryLater, RunTimeout, Snooze
 from taskforge.retry import Exponential, Fixed, Retry
@@ -59,6 +60,7 @@ __all__ = [
     "Exponential",
     "Fail",
     "Fixed",
+    "Isolate",
     "JobCancelled",
     "JobError",
     "JobFailed",

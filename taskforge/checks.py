@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from taskforge.errors import OptionError
+from taskforge.isolate import Isolate, checked_isolate
 from taskforge.job import MAX_PRIORITY, MIN_PRIORITY
 from taskforge.retry import MAX_DELAY, Retry, Seconds, seconds
 
@@ -123,6 +124,16 @@ def _check_headers(value: object, _level: str) -> dict[str, str]:
     return dict(value)
 
 
+def _check_isolate(value: object, _level: str) -> Isolate | None:
+    return checked_isolate(value)
+
+
+def _check_flag(value: object, _level: str) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"must be True or False, not {value!r}")
+    return value
+
+
 def check_job_id(value: object, _level: str = "") -> str:
     """Text of 1 to 100 bytes without control characters or spaces."""
     if not isinstance(value, str) or not 1 <= len(_utf8(value)) <= MAX_JOB_ID_BYTES:
@@ -147,5 +158,8 @@ CHECKS: Mapping[str, Callable[[object, str], object]] = {
     "keep": _check_keep,
     "keep_result": _check_keep_result,
     "headers": _check_headers,
+    "isolate": _check_isolate,
+    "interrupt": _check_flag,
+    "at_most_once": _check_flag,
     "job_id": check_job_id,
 }

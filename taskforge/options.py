@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import TypedDict
 
 from taskforge.checks import CHECKS, Keep
-from taskforge.errors import OptionError
+from taskforge.errors import OptionError, UnknownVersion
+from taskforge.isolate import Isolate, isolate_from_plain
 from taskforge.retry import Retry, RetryRule, Seconds, seconds
 from taskforge.settings import Settings, nearest
 
@@ -33,6 +35,9 @@ class TaskOptions(QueueOptions, total=False):
     """What a task may set for its jobs."""
 
     queue: str
+    isolate: bool | Isolate
+    interrupt: bool
+    at_most_once: bool
 
 
 class CallOptions(TaskOptions, total=False):
@@ -49,6 +54,9 @@ WORDS: Mapping[str, tuple[str, ...]] = {
     "call": tuple(CallOptions.__annotations__),
 }
 
+
+#: Options that came later, and the format of the bodies that have them.
+LATER_WORDS: Mapping[str, int] = {"isolate": 2, "interrupt": 2, "at_most_once": 2}
 
 #: Words that people bring along, and ours for them.
 CELERY_WORDS: Mapping[str, str] = {
@@ -85,6 +93,9 @@ class Options:
     keep: timedelta
     keep_result: timedelta | None
     headers: Mapping[str, str]
+    isolate: Isolate | None
+    interrupt: bool
+    at_most_once: bool
     job_id: str | None
 
 
@@ -99,12 +110,16 @@ class RunOptions:
     keep: timedelta = DEFAULTS.finished_age
     keep_result: timedelta | None = DEFAULTS.result_age
     headers: Mapping[str, str] = field(default_factory=dict)
+    isolate: Isolate | None = None
+    interrupt: bool = False
+    at_most_once: bool = False
 
     @classmethod
     def of(cls, options: Options) -> RunOptions:
         """The travelling part of these options."""
         rule = RetryRule.of(options.retry)
-        return cls(rule, options.timeout, options.keep, options.keep_result, options.headers)
+        extras = options.isolate, options.interrupt, options.at_most_once
+        return cls(rule, options.timeout, options.keep, options.keep_result, options.headers, *extras)
 
     def plain(self, only: Collection[str] | None = None) -> dict[str, object]:
         """As plain data: what differs from the defaults; or exactly the options named by `only`."""
@@ -114,6 +129,9 @@ class RunOptions:
             "keep": self.keep.total_seconds(),
             "keep_result": self.keep_result and self.keep_result.total_seconds(),
             "headers": dict(self.headers),
+            "isolate": self.isolate and self.isolate.plain(),
+            "interrupt": self.interrupt,
+            "at_most_once": self.at_most_once,
         }
         if only is not None:
             return {word: form for word, form in forms.items() if word in only}
@@ -121,7 +139,10 @@ class RunOptions:
         return {word: form for word, form in forms.items() if form != plain[word]}
 
     def overridden(self, plain: Mapping[str, object]) -> RunOptions:
-        """These options, with those of a body over them. Raises ValueError for what is no such option."""
+        """These options, with those of a body over them.
+
+        Raises ValueError for a value that does not fit, UnknownVersion for an option of a later release.
+        """
         changes: dict[str, object] = {}
         for word, value in plain.items():
             match word, value:
@@ -133,6 +154,14 @@ class RunOptions:
                     changes[word] = timedelta(seconds=value)
                 case "headers", dict():
                     changes[word] = {**self.headers, **value}
+                case "isolate", _:
+                    changes[word] = isolate_from_plain(value)
+                case "interrupt" | "at_most_once", bool():
+                    changes[word] = value
+                case _ if word not in RunOptions.__dataclass_fields__:
+                    raise UnknownVersion(
+                        f"the job has an option {word!r}, which is unknown to this taskforge: update it"
+                    )
                 case _:
                     raise ValueError(f"not an option of a job: {word}={value!r}")
         return replace(self, **changes) if changes else self  # type: ignore[arg-type]  # each form checked above
@@ -153,6 +182,10 @@ def check(options: Mapping[str, object], level: str, owner: str) -> dict[str, ob
             raise OptionError(f"{owner}: {word} {error}") from error
     if checked.get("at") is not None and checked.get("delay") is not None:
         raise OptionError(f"{owner}: give delay or at, not both")
+    if checked.get("isolate") and checked.get("interrupt"):
+        raise OptionError(f"{owner}: an isolated run is ended with its process; interrupt is for threads: give one")
+    if checked.get("at_most_once") and _repeats(checked):
+        raise OptionError(f"{owner}: at_most_once leaves no room for retry attempts; give one of them")
     return checked
 
 
@@ -166,6 +199,13 @@ def resolve(queue: str, settings: Settings, *levels: Mapping[str, object]) -> Op
     if any("at" in level for level in levels):
         found.pop("delay", None)  # a moment given for this call replaces a task's standing delay
     retry = found.get("retry")
+    retry = retry if isinstance(retry, Retry) else Retry(attempts=settings.attempts)
+    if found.get("at_most_once"):
+        if any(map(_repeats, takewhile(lambda level: "at_most_once" not in level, levels))):
+            raise OptionError(
+                "the task is at_most_once: there is no room for retry attempts; say at_most_once=False"
+            )
+        retry = replace(retry, attempts=1)
     keep_result = found.get("keep_result", settings.result_age)
     return Options(
         queue=queue,
@@ -173,13 +213,27 @@ def resolve(queue: str, settings: Settings, *levels: Mapping[str, object]) -> Op
         delay=found.get("delay"),  # type: ignore[arg-type]
         at=found.get("at"),  # type: ignore[arg-type]
         expires=found.get("expires"),  # type: ignore[arg-type]
-        retry=retry if isinstance(retry, Retry) else Retry(attempts=settings.attempts),
+        retry=retry,
         timeout=found.get("timeout", settings.timeout),  # type: ignore[arg-type]
         keep=keep_age(found.get("keep"), settings),
         keep_result=settings.result_age if keep_result is True else keep_result or None,  # type: ignore[arg-type]
         headers=headers,
+        isolate=found.get("isolate"),  # type: ignore[arg-type]
+        interrupt=bool(found.get("interrupt")),
+        at_most_once=bool(found.get("at_most_once")),
         job_id=found.get("job_id"),  # type: ignore[arg-type]
     )
+
+
+def body_version(plain: Mapping[str, object]) -> int:
+    """The format of a body with these options: one that a release without one of them parks, rather than misreads."""
+    return max([LATER_WORDS.get(word, 1) for word in plain], default=1)
+
+
+def _repeats(options: Mapping[str, object]) -> bool:
+    """Whether these options ask for more than one run."""
+    retry = options.get("retry")
+    return isinstance(retry, Retry) and retry.attempts > 1
 
 
 def _hint(word: str, level: str) -> str:
@@ -197,4 +251,4 @@ def keep_age(keep: object, settings: Settings) -> timedelta:
     return settings.finished_age
 
 
-_PLAIN_DEFAULTS = RunOptions().plain(only=("retry", "timeout", "keep", "keep_result", "headers"))
+_PLAIN_DEFAULTS = RunOptions().plain(only=RunOptions.__dataclass_fields__)

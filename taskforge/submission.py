@@ -10,7 +10,7 @@ from typing import Protocol
 from taskforge.codec import Codec, Envelope
 from taskforge.ids import new_id
 from taskforge.job import NewJob
-from taskforge.options import RunOptions, resolve
+from taskforge.options import RunOptions, body_version, resolve
 from taskforge.settings import Settings
 from taskforge.task import NamedTask, OptionValues, Target
 
@@ -39,6 +39,7 @@ class Submission:
     expires: timedelta | datetime | None
     job_id: str | None
     plain: Mapping[str, object]
+    version: int
 
     @classmethod
     def of(cls, app: Resolver, target: Target, call: OptionValues) -> Submission:
@@ -51,7 +52,7 @@ class Submission:
         else:
             plain = run.plain()
         delay, at, expires = options.delay, options.at, options.expires
-        return cls(queue, options.priority, delay, at, expires, options.job_id, plain)
+        return cls(queue, options.priority, delay, at, expires, options.job_id, plain, body_version(plain))
 
 
 def compose(
@@ -60,7 +61,7 @@ def compose(
     """One job. Raises TypeError, EncodeError or PayloadTooLarge for arguments that do not fit."""
     target.bind(args, kwargs)
     arguments = codec.arguments(target.name, args, kwargs, target.types, target.names)
-    body = codec.body(Envelope(target.name, arguments, dict(shared.plain)))
+    body = codec.body(Envelope(target.name, arguments, dict(shared.plain), shared.version))
     return NewJob(
         shared.job_id or new_id(), shared.queue, body, shared.priority, shared.delay, shared.at, shared.expires
     )

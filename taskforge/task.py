@@ -87,7 +87,13 @@ class Call(Generic[P, R_co]):
 
     def using(self, **options: Unpack[CallOptions]) -> Call[P, R_co]:
         """The same with further options, which win over those given before."""
-        return Call(self.target, {**self.call_options, **check(options, "call", self.target.name)})
+        return Call(self.target, {**self.call_options, **self._checked(options)})
+
+    def _checked(self, options: Mapping[str, object]) -> OptionValues:
+        checked = check(options, "call", self.target.name)
+        if isinstance(self.target, Task):
+            _check_kind(self.target.is_async, checked, self.target.name)
+        return checked
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R_co]:
         """Hand the broker a job that calls the function with these arguments; returns once it is accepted.
@@ -143,6 +149,7 @@ class Task(Call[P, R_co], Generic[P, R_co, C_co]):
         super().__init__(self, {})
         self.function, self.name, self.aliases, self.options, self.desk = function, name, tuple(aliases), options, desk
         self.is_async = inspect.iscoroutinefunction(inspect.unwrap(function))
+        _check_kind(self.is_async, options, f"task {name}")
         self.signature = inspect.signature(function)
         self.names = _positional(self.signature)
         self._plain = len(self.names) == len(self.signature.parameters)
@@ -195,6 +202,13 @@ def make_task(
     name = name or default_name(function)
     aliases = listed("aliases", aliases)
     return Task(function, name, aliases, check(options, "task", f"task {name}"), desk)
+
+
+def _check_kind(is_async: bool, options: OptionValues, owner: str) -> None:
+    """Raise OptionError for an option that only plain functions can have."""
+    for word in ("isolate", "interrupt"):
+        if is_async and options.get(word):
+            raise OptionError(f"{owner}: {word} is for plain functions; an async def is cancelled where it awaits")
 
 
 def check_function(function: object) -> None:

@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[1]
 
 #: A module imports from its own line and those above it, never from below. In the API each name is a line of its own.
 LAYERS = [
-    "errors clock settings",
-    "job settlement retry outcome checks options failure",
+    "errors clock settings sizes",
+    "job settlement retry outcome isolate checks options failure",
     "signals codec ids locations around",
     "brokers",
     *[

@@ -21,6 +21,8 @@ log = logging.getLogger("taskforge.codec")
 #: elements that begins with it: the first two bytes are 0x9? and the version, in this and every later format. What is
 #: only added (a further element, an extension that old readers do not get to see) does not change it.
 VERSION = 1
+#: Bodies alone have a second format: the same, with options that readers of the first do not know and must not miss.
+LATEST_BODY = 2
 
 _NO_TYPES = Types.none()
 _TEXT = frozenset({str})
@@ -33,6 +35,7 @@ class Envelope(NamedTuple):
     task: str
     arguments: bytes
     options: Mapping[str, object] = _NO_OPTIONS
+    version: int = VERSION
 
 
 class Codec:
@@ -94,7 +97,7 @@ class Codec:
 
     def body(self, envelope: Envelope) -> bytes:
         """A job's body. Raises EncodeError when an option cannot travel."""
-        parts = [VERSION, envelope.task, envelope.arguments]
+        parts = [envelope.version, envelope.task, envelope.arguments]
         if envelope.options:
             parts.append(dict(envelope.options))
         try:
@@ -106,13 +109,13 @@ class Codec:
     def read_body(self, body: bytes) -> Envelope:
         """What is in a body, the arguments left packed. Raises DecodeError and UnknownVersion."""
         if len(body) < 2 or body[0] & 0xF0 != 0x90 or body[1] != VERSION:
-            _check_version(body, "the body")
+            _check_version(body, "the body", LATEST_BODY)
         parts = _read(body, _NO_TYPES, MAX_DEPTH + 2, "the body")
         if isinstance(parts, list) and len(parts) >= 3:
             task, arguments, options = parts[1], parts[2], parts[3] if len(parts) > 3 else {}
             texts = isinstance(task, str) and isinstance(arguments, bytes)
             if texts and isinstance(options, dict) and _is_keyed_by_text(options):
-                return Envelope(task, arguments, options)
+                return Envelope(task, arguments, options, body[1])
         raise DecodeError("the body is not a task, its arguments and its options")
 
     def plain(self, value: object) -> bytes:
@@ -170,13 +173,13 @@ def _refused(task: str, parts: Iterator[_Labelled] | list[_Labelled], types: Typ
     return EncodeError(f"what {task} was given or returned {words(error)}")
 
 
-def _check_version(data: bytes, what: str) -> None:
+def _check_version(data: bytes, what: str, latest: int = VERSION) -> None:
     """Read from the first two bytes alone: of a later format nothing else can be relied on."""
     if len(data) < 2 or data[0] & 0xF0 != 0x90 or not VERSION <= data[1] < 0x80:
         raise DecodeError(f"{what} ({len(data)} bytes) was not written by taskforge")
-    if data[1] > VERSION:
+    if data[1] > latest:
         raise UnknownVersion(
-            f"{what} was written in format {data[1]} by a newer taskforge, and this one reads format {VERSION}: "
+            f"{what} was written in format {data[1]} by a newer taskforge, and this one reads format {latest}: "
             "update taskforge here too"
         )
 

@@ -49,7 +49,7 @@ class EnqueuedJob:
     @classmethod
     def read(cls, app: Taskforge, job: NewJob) -> EnqueuedJob:
         """From what a broker was given. Raises PayloadError for bytes that no worker could read either."""
-        task, arguments, given = app.codec.read_body(job.body)
+        task, arguments, given, _ = app.codec.read_body(job.body)
         args, kwargs = app.codec.read_arguments(arguments, app.types_of(task))
         options = RunOptions().overridden({word: value for word, value in given.items() if word != PARTIAL})
         when = (job.delay, job.at, job.expires)

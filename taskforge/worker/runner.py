@@ -47,7 +47,7 @@ class Runner:
         if delivery.crashes >= self.app.settings.max_crashes:
             return self._judge.bury(delivery, "crashed", None, counts=False)
         try:
-            task_name, arguments, given = self.app.codec.read_body(delivery.body)
+            task_name, arguments, given, _ = self.app.codec.read_body(delivery.body)
             task = self.app.tasks[task_name]
             options = self._options(task, delivery.queue, given) if given else DEFAULT_OPTIONS
         except (UnknownVersion, UnknownTask) as error:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from taskforge import Fixed, Keep, OptionError, Retry, Taskforge
+from taskforge import Args, Fixed, Isolate, Keep, OptionError, Retry, Taskforge, UnknownVersion
 from taskforge.options import RunOptions, check, resolve
 from taskforge.settings import Settings
 
@@ -24,7 +24,7 @@ def test_a_misspelt_option_is_refused_where_the_task_is_declared_with_the_neares
         app.task(name="note", **options)(lambda: None)
 
 
-@pytest.mark.parametrize("word", ["unique", "key", "isolate", "interrupt", "at_most_once", "depends_on"])
+@pytest.mark.parametrize("word", ["unique", "key", "depends_on"])
 def test_what_is_not_built_is_unknown(app: Taskforge, word: str) -> None:
     options: Any = {word: 1}
 
@@ -56,6 +56,12 @@ def test_what_belongs_to_one_call_is_refused_at_a_declaration_with_the_place_to_
         ("delay", float("inf")),
         ("delay", True),
         ("delay", 400 * 24 * 3600),
+        ("isolate", 1),
+        ("isolate", Isolate(reuse=0)),
+        ("isolate", Isolate(memory="lots")),
+        ("isolate", Isolate(memory="16MB")),
+        ("interrupt", 1),
+        ("at_most_once", "yes"),
         ("at", datetime(2030, 1, 1)),
         ("at", "2030-01-01"),
         ("at", datetime.now(UTC) + timedelta(days=400)),
@@ -164,8 +170,74 @@ def test_options_that_travel_arrive_as_they_were(options: dict[str, object]) -> 
 
 @pytest.mark.parametrize(
     "plain",
-    [{"nonsense": 1}, {"timeout": "5"}, {"retry": 3}, {"retry": [1, [1], [], [], "x"]}, {"headers": 3}, {"keep": None}],
+    [
+        {"isolate": 3},
+        {"interrupt": 1},
+        {"timeout": "5"},
+        {"retry": 3},
+        {"retry": [1, [1], [], [], "x"]},
+        {"headers": 3},
+        {"keep": None},
+    ],
 )
 def test_a_body_with_options_that_are_none_is_refused(plain: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="not a"):
         RunOptions().overridden(plain)
+
+
+def test_what_a_later_release_adds_is_told_from_nonsense() -> None:
+    with pytest.raises(UnknownVersion, match="nonsense"):
+        RunOptions().overridden({"nonsense": 1})
+
+
+def test_options_that_an_older_release_would_miss_give_the_body_a_format_that_it_parks() -> None:
+    app = Taskforge("formats", broker="memory://")
+    task = app.task(name="note")(lambda: None)
+
+    plain, isolated = (app.new_jobs(call, [Args()])[0] for call in (task, task.using(isolate=Isolate("1GB", 3))))
+
+    assert (app.codec.read_body(plain.body).version, app.codec.read_body(isolated.body).version) == (1, 2)
+    options = RunOptions().overridden(app.codec.read_body(isolated.body).options)
+    assert options.isolate == Isolate(1 << 30, 3)
+
+
+@pytest.mark.parametrize("word", ["isolate", "interrupt"])
+def test_what_only_plain_functions_can_have_is_refused_for_an_async_def(app: Taskforge, word: str) -> None:
+    options: Any = {word: True}
+
+    async def wait() -> None: ...
+
+    with pytest.raises(OptionError, match=f"{word} is for plain functions"):
+        app.task(name="wait", **options)(wait)
+    with pytest.raises(OptionError, match=f"{word} is for plain functions"):
+        app.task(name="wait")(wait).using(**options)
+
+
+def test_at_most_once_and_attempts_exclude_each_other(app: Taskforge) -> None:
+    three = Retry(attempts=3)
+
+    with pytest.raises(OptionError, match="give one of them"):
+        app.task(name="note", at_most_once=True, retry=three)(lambda: None)
+    once = app.task(name="note", at_most_once=True)(lambda: None)
+    with pytest.raises(OptionError, match="say at_most_once=False"):
+        once.using(retry=three).enqueue()
+
+    again = once.using(at_most_once=False, retry=three)
+    often = app.task(name="often", retry=three)(lambda: None).using(at_most_once=True)
+
+    attempts = [
+        resolve("q", Settings(), call.call_options, call.target.options).retry.attempts for call in (once, again, often)
+    ]
+    assert attempts == [1, 3, 1]
+
+
+def test_isolate_and_interrupt_exclude_each_other(app: Taskforge) -> None:
+    with pytest.raises(OptionError, match="give one"):
+        app.task(name="note", isolate=True, interrupt=True)(lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("text", "bytes_"), [("512MB", 512 << 20), ("1.5 GiB", 3 << 29), ("64m", 64 << 20), (1 << 30, 1 << 30)]
+)
+def test_memory_may_be_written_as_people_do(text: str | int, bytes_: int) -> None:
+    assert check({"isolate": Isolate(text)}, "task", "x")["isolate"] == Isolate(bytes_)

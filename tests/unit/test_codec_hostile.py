@@ -183,16 +183,25 @@ def test_what_a_later_release_adds_is_passed_over() -> None:
     assert CODEC.read_plain(_body(1, "value", "new")) == "value"
 
 
-@pytest.mark.parametrize("data", [_body(2, "t", b""), _body(127), _body(2, ExtType(120, b"?")), b"\x9f\x05\xc1\xc1"])
+@pytest.mark.parametrize("data", [_body(3, "t", b""), _body(127), _body(3, ExtType(120, b"?")), b"\x9f\x05\xc1\xc1"])
 def test_a_later_format_is_known_as_such_whatever_follows(data: bytes) -> None:
     with pytest.raises(
-        UnknownVersion, match=rf"the body was written in format {data[1]} by a newer taskforge, .* 1: upd"
+        UnknownVersion, match=rf"the body was written in format {data[1]} by a newer taskforge, .* 2: upd"
     ):
         CODEC.read_body(data)
     with pytest.raises(UnknownVersion, match="the result was written in format"):
         CODEC.read_result(data, TYPES)
     with pytest.raises(UnknownVersion):
         CODEC.read_plain(data)
+
+
+def test_a_body_of_the_second_format_is_read_and_keeps_its_format() -> None:
+    body = _body(2, "t", b"args", {"isolate": {"memory": None, "reuse": 1}})
+
+    envelope = CODEC.read_body(body)
+
+    assert envelope == Envelope("t", b"args", {"isolate": {"memory": None, "reuse": 1}}, 2)
+    assert CODEC.body(envelope) == body
 
 
 def test_a_class_that_refuses_its_fields_is_named_with_its_error() -> None:
