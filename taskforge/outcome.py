@@ -57,6 +57,18 @@ class Succeeded(NamedTuple):
     value: object
 
 
+class Packed(NamedTuple):
+    """The function returned in a process of its own: `result` is packed already, None where nothing is to be kept."""
+
+    result: bytes | None
+
+
+class Crashed(NamedTuple):
+    """The process that ran it, and nothing else, died of it. A crash is counted, no attempt."""
+
+    error: BaseException
+
+
 class Failed(NamedTuple):
     """The function raised, or the run could not be made. `reason` names the kind if the job dies of it."""
 
@@ -98,7 +110,7 @@ class HandedBack:
     """The run was given up at shutdown, or did not start in time; the job goes back to its place without blame."""
 
 
-Outcome = Succeeded | Failed | Postponed | GivenUp | Dropped | Unfit | HandedBack
+Outcome = Succeeded | Packed | Crashed | Failed | Postponed | GivenUp | Dropped | Unfit | HandedBack
 
 
 def outcome_of(error: BaseException) -> Outcome:

@@ -62,6 +62,12 @@ class Run:
     due = float("inf")
     took = 0.0
     ended = False
+    #: It runs on the event loop; else in a thread, or in a process of its own that a thread looks after.
+    on_loop = False
+    #: It has crashed often enough to be kept away from others: it runs in a process that runs nothing else.
+    alone = False
+    #: Its number in the memory that a parent shares, and the place there that says it has started.
+    seq = cell = 0
     _stop: threading.Event | None = None
     _then_size = 0
 
@@ -75,6 +81,8 @@ class Run:
     ) -> None:
         self.delivery, self.task_object, self.options = delivery, task, options
         self.arguments, self._maker = arguments, maker
+        if task.is_async:
+            self.on_loop = True
 
     def __repr__(self) -> str:
         return f"<Run {self.task} {self.id} attempt {self.attempt}>"
@@ -168,6 +176,15 @@ class Run:
         return self._maker.job(job.id, job.queue)  # type: ignore[return-value]  # R is the task's
 
     # The worker's side.
+
+    @property
+    def isolated(self) -> bool:
+        """Whether it runs in a process of its own."""
+        return self.alone or self.options.isolate is not None
+
+    def keep_alone(self) -> None:
+        """Let it run in a process that runs nothing else."""
+        self.alone, self.on_loop = True, False
 
     def begin(self, now: float) -> None:
         """The run starts: its time counts from here."""

@@ -28,7 +28,8 @@ class Requeue(NamedTuple):
 
     `delay` None hands it back to the very place it was claimed from; zero puts it last among the ready ones of its
     priority; more makes it delayed. `counts` spends an attempt: a retry does, a snooze or a hand-back does not. A job
-    that was asked to stop ends as cancelled instead (reason `requested`), and is then kept for `keep`.
+    that was asked to stop ends as cancelled instead (reason `requested`), and is then kept for `keep`. `crashed`
+    counts a crash: the process that ran it alone died of it.
     """
 
     delivery: Delivery
@@ -36,10 +37,13 @@ class Requeue(NamedTuple):
     counts: bool
     keep: timedelta
     error: bytes | None = None
+    crashed: bool = False
 
 
 class Bury(NamedTuple):
-    """The job is dead, for `reason`; it is kept among the dead letters for `keep`. `counts` as for Requeue."""
+    """The job is dead, for `reason`; it is kept among the dead letters for `keep`. `counts` and `crashed` as for
+    Requeue.
+    """
 
     delivery: Delivery
     reason: str
@@ -47,6 +51,7 @@ class Bury(NamedTuple):
     took: timedelta
     counts: bool = True
     error: bytes | None = None
+    crashed: bool = False
 
 
 class Cancel(NamedTuple):

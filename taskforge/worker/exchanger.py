@@ -5,18 +5,18 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from taskforge.brokers.protocol import BATCH, BATCH_BYTES, LOOK_EVERY, Broker, Demand, Exchange
-from taskforge.brokers.resend import reach
-from taskforge.brokers.stamp import Sender, Stamp
-from taskforge.errors import BrokerError, BrokerRefused, BrokerUnavailable
+from taskforge.errors import BrokerError
+from taskforge.job import Delivery
 from taskforge.outcome import HandedBack, Outcome
 from taskforge.run import Run
 from taskforge.settlement import Requeue, Settlement, weight
-from taskforge.signals import emit
 from taskforge.worker.executors import LoopExecutor, ThreadExecutor
 from taskforge.worker.judging import App
+from taskforge.worker.persistence import Persistence
+from taskforge.worker.quota import Quota
 from taskforge.worker.runner import Runner
 from taskforge.worker.slots import LOOP, THREADS, Slots
 from taskforge.worker.telling import tell
@@ -39,7 +39,7 @@ class Exchanger:
     or is earned beyond. 4. Hand out what came. 5. Sleep if nothing did.
 
     Batches grow by themselves: what ends during a round trip leaves with the next. All of it happens in one thread, but
-    for `done`, `nudge`, `drain` and `stop`.
+    for `done`, `nudge`, `quiet`, `resume`, `drain` and `stop`.
     """
 
     def __init__(
@@ -51,14 +51,16 @@ class Exchanger:
         self.loop: LoopExecutor | None = None
         self.empty = threading.Event()
         self.empty.set()
-        self.last_exchange = self.app.clock.monotonic()
         self.failure: BaseException | None = None
-        self._sender = Sender()
+        self.quota = Quota()
+        #: Notes claims where a parent can read them; the number of the first one.
+        self.note: Callable[[Sequence[Delivery]], int] = lambda deliveries: 0
         self._ended: deque[Ended] = deque()
         self._asleep = self._in_broker = False
         self._woken = threading.Event()
+        self.persistence = Persistence(app, broker, self._woken)
         self._draining = self._stopping = False
-        self._give_up_at = float("inf")
+        self._quiet = False  # for a while: claim nothing, but go on
         self._look_at: float | None = None  # set while listening: nothing to claim until a bell, or until then
         self._looked_beyond = False  # no slot was free at that look: some job may wait for one, and be for no less
 
@@ -83,6 +85,16 @@ class Exchanger:
             self.broker.wake()
         self._woken.set()
 
+    def quiet(self) -> None:
+        """Claim nothing until told to resume; what stands in line goes back."""
+        self._quiet = True
+        self.nudge()
+
+    def resume(self) -> None:
+        """Claim again."""
+        self._quiet = False
+        self.nudge()
+
     def drain(self) -> None:
         """Claim nothing more, and let nothing start that stands in line."""
         self._draining = True
@@ -93,17 +105,21 @@ class Exchanger:
 
     def stop(self) -> None:
         """End the loop once everything that has ended is settled, or LAST_EXCHANGE is over."""
-        self._give_up_at = self.app.clock.monotonic() + LAST_EXCHANGE
+        self.persistence.give_up(LAST_EXCHANGE)
         self._stopping = True
         self.drain()
 
     # The loop.
 
     def run(self) -> None:
-        """Until stopped, or until nothing is left in burst mode. An error that ends it is kept in `failure`."""
+        """Until stopped, until nothing is left in burst mode, or the quota is spent. An error that ends it is kept in
+        `failure`.
+        """
         try:
             while not (self._stopping and not self._ended):
-                if not self.tick() and self.burst and not self.slots.runs() and not self._ended:
+                if not self.tick() and self.burst and not self._holding:
+                    break
+                if self.quota.spent(self._holding, self.app.clock.monotonic()):
                     break
         except BaseException as error:
             self.failure = error
@@ -120,8 +136,9 @@ class Exchanger:
         self.slots.end([run for run, _ in ended if run is not None], now)
         if ended and self._looked_beyond:
             self._look_at = None
-        demand = Demand() if self._draining or self._look_at is not None else self.slots.demand(now)
-        overdue = now - self.last_exchange > TEND_EVERY and not self._draining
+        resting = self._draining or self._quiet or self._look_at is not None
+        demand = Demand() if resting else self.quota.bounded(self.slots.demand(now))
+        overdue = now - self.persistence.last_exchange > TEND_EVERY and not self._draining
         if not ended and demand.nothing and not overdue:
             return self._sleep()
         if overdue and demand.nothing:
@@ -151,10 +168,11 @@ class Exchanger:
 
     def _take_back(self, now: float) -> None:
         """Hand back what was claimed ahead and did not get its turn; in a drain, all that has not started."""
+        closing = self._draining or self._quiet
         for pool, executor in ((THREADS, self.threads), (LOOP, self.loop)):
-            if executor is None or now - executor.line.waiting_since() < (0 if self._draining else AHEAD_AT_MOST):
+            if executor is None or now - executor.line.waiting_since() < (0 if closing else AHEAD_AT_MOST):
                 continue
-            count = len(executor.line) if self._draining else self.slots.surplus(pool)
+            count = len(executor.line) if closing else self.slots.surplus(pool)
             runs = executor.line.take_back(count)
             self.slots.slow_down(runs)
             for run in runs:
@@ -162,66 +180,35 @@ class Exchanger:
 
     def exchange(self, demand: Demand, ended: Sequence[Ended]) -> Exchange:
         """Send one exchange until it is answered, then free the slots of what it settled."""
-        stamp = self._sender.stamp()
-        reply = self._answered(demand, [settlement for _, settlement in ended], stamp)
-        self.last_exchange = self.app.clock.monotonic()
+        reply = self.persistence.exchange(demand, [settlement for _, settlement in ended])
         self.slots.let_go([run for run, _ in ended if run is not None])
         tell(self.app, ended, reply.refused)
         if ended and not self.slots and not self._ended:
             self.empty.set()
         return reply
 
-    def _answered(self, demand: Demand, settlements: Sequence[Settlement], stamp: Stamp) -> Exchange:
-        """The answer, however long it takes: a call that may have been applied must not be replaced by another."""
-        lost = False
-        while True:
-            try:
-                reply = self.broker.exchange(demand, settlements, stamp)
-            except (BrokerUnavailable, BrokerRefused) as error:
-                if not lost:
-                    logger.warning("broker_lost", extra={"error": str(error)})
-                    emit(self.app.signals.broker_lost, self.app, error=error)
-                lost = True
-                self._pause(error)
-                continue
-            if lost:
-                logger.warning("broker_back")
-                emit(self.app.signals.broker_back, self.app)
-                reply = self._still_held(reply)
-            return reply
-
-    def _still_held(self, reply: Exchange) -> Exchange:
-        """The answer to a repeated call: its claims may be old, so their leases start anew before anything runs."""
-        try:
-            lost = self.broker.extend(reply.deliveries).lost if reply.deliveries else []
-        except BrokerError:
-            return reply  # the keeper's next beat tells
-        return reply._replace(deliveries=[delivery for delivery in reply.deliveries if delivery not in lost])
-
-    def _pause(self, error: BrokerError) -> None:
-        """Between two tries: until the broker answers at all, at most LOOK_EVERY seconds."""
-        if self.app.clock.monotonic() > self._give_up_at:
-            raise error  # what is not settled by now goes on with another worker once its lease runs out
-        try:
-            reach(self.broker, LOOK_EVERY)
-        except BrokerError:
-            return
-        if isinstance(error, BrokerRefused):
-            self.app.clock.wait(self._woken, LOOK_EVERY / 2)
-
     def _hand_out(self, reply: Exchange) -> int:
         """Open each delivery and give it to its executor."""
-        if self._draining:  # this answer was under way when the drain began: nothing of it has started
-            keep = self.app.settings.finished_age
-            self._ended.extend((None, Requeue(delivery, None, False, keep)) for delivery in reply.deliveries)
+        if not reply.deliveries:
+            return 0
+        if self._draining or self._quiet:  # this answer was under way when it began: nothing of it has started
+            self._return(reply.deliveries)
             return len(reply.deliveries)
+        self.quota.claimed(len(reply.deliveries))
         plain: list[Run] = []
+        once: list[Run] = []
         asynchronous: list[Run] = []
-        for opened in map(self.runner.open, reply.deliveries):
-            if isinstance(opened, Run):
-                (asynchronous if opened.task_object.is_async else plain).append(opened)
-            else:
+        for seq, opened in enumerate(map(self.runner.open, reply.deliveries), self.note(reply.deliveries)):
+            if not isinstance(opened, Run):
                 self._ended.append((None, opened))
+                continue
+            opened.seq = seq
+            if opened.options.at_most_once:
+                once.append(opened)
+            (asynchronous if opened.on_loop else plain).append(opened)
+        if once:
+            lost = self._not_begun(once)
+            plain, asynchronous = [r for r in plain if r not in lost], [r for r in asynchronous if r not in lost]
         for runs, executor in ((plain, self.threads), (asynchronous, self.loop)):
             if runs and executor is not None:
                 self.empty.clear()
@@ -229,13 +216,35 @@ class Exchanger:
                 executor.submit(runs, self.app.clock.monotonic())
         return len(reply.deliveries)
 
+    def _return(self, deliveries: Sequence[Delivery]) -> None:
+        """These go back to their places: no run of theirs has begun."""
+        keep = self.app.settings.finished_age
+        self._ended.extend((None, Requeue(delivery, None, False, keep)) for delivery in deliveries)
+
+    def _not_begun(self, runs: Sequence[Run]) -> set[Run]:
+        """Have the broker know that these jobs have begun, before they do: lost, they must not run again.
+
+        Those that must not begin now.
+        """
+        try:
+            lost = self.broker.extend([run.delivery for run in runs]).lost
+        except BrokerError:
+            self._return([run.delivery for run in runs])
+            return set(runs)
+        return {run for run in runs if run.delivery in lost}
+
+    @property
+    def _holding(self) -> bool:
+        """Whether any job is held here, or not settled yet."""
+        return bool(self._ended or self.slots.runs())
+
     def _sleep(self) -> bool:
         """Until a run ends, a bell rings, or it is time to look by itself."""
         if self.burst and self._look_at is not None and not self.slots.runs():
             return False
         self._woken.clear()
         # Before `_asleep`, so that whoever sees us asleep knows where; a wake that comes early is kept for the wait.
-        self._in_broker = self._look_at is not None and not self._draining
+        self._in_broker = self._look_at is not None and not (self._draining or self._quiet)
         self._asleep = True
         if not self._ended and not self._stopping:
             if self._in_broker:
@@ -258,4 +267,5 @@ class Exchanger:
         """How long to sleep at most: whatever stands in line must be looked at in time."""
         since = [executor.line.waiting_since() for executor in (self.threads, self.loop) if executor is not None]
         earliest = min(since, default=float("inf"))
-        return max(0.0, min(longest, earliest + AHEAD_AT_MOST - self.app.clock.monotonic()))
+        now = self.app.clock.monotonic()
+        return max(0.0, min(longest, earliest + AHEAD_AT_MOST - now, self.quota.patience(now)))

@@ -35,8 +35,10 @@ class ThreadExecutor:
         self.line = Line()
         #: A token wakes one thread to look at the line (True), or to end (False).
         self._bell: SimpleQueue[bool] = SimpleQueue()
+        first = runner.reserve(threads)
         self._threads = [
-            threading.Thread(target=self._work, name=f"taskforge-run-{n}", daemon=True) for n in range(threads)
+            threading.Thread(target=self._work, args=(first + n,), name=f"taskforge-run-{n}", daemon=True)
+            for n in range(threads)
         ]
 
     def start(self) -> None:
@@ -59,15 +61,17 @@ class ThreadExecutor:
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 
-    def _work(self) -> None:
-        home = os.getpid()
+    def _work(self, cell: int) -> None:
+        home, cells = os.getpid(), self._runner.cells
         while self._bell.get():
             while (run := self.line.next()) is not None:
                 self._wake_one()
+                run.cell = cell
                 # In a context of its own, so that no run sees what another one left in a ContextVar.
                 outcome = copy_context().run(self._runner.call, run, self._enter_async)
                 if os.getpid() != home:
                     os._exit(0)  # a child that the task forked, and that came back from it: the run is its parent's
+                cells[cell] = 0
                 self._done(run, outcome)
 
     def _wake_one(self) -> None:
@@ -88,7 +92,9 @@ class LoopExecutor:
     """One event loop in a thread of its own; a task per run, at most `slots` of them side by side."""
 
     def __init__(self, slots: int, runner: Runner, done: Done, failed: Callable[[Exception], None]) -> None:
-        self._slots, self._runner, self._done, self._failed = slots, runner, done, failed
+        self._runner, self._done, self._failed = runner, done, failed
+        first = runner.reserve(slots)
+        self._free = list(range(first, first + slots))
         self.line = Line()
         self._loop: asyncio.AbstractEventLoop
         self._finishing = False
@@ -119,7 +125,8 @@ class LoopExecutor:
 
     def _begin(self) -> None:
         """Fill the free slots from the line."""
-        while not self._finishing and len(self._tasks) < self._slots and (run := self.line.next()) is not None:
+        while not self._finishing and self._free and (run := self.line.next()) is not None:
+            run.cell = self._free.pop()
             task = self._loop.create_task(self._runner.acall(run), name=run.id)
             self._tasks[task] = run
             task.add_done_callback(self._finished)
@@ -129,6 +136,8 @@ class LoopExecutor:
 
     def _finished(self, task: asyncio.Task[Outcome]) -> None:
         run = self._tasks.pop(task)
+        self._runner.cells[run.cell] = 0
+        self._free.append(run.cell)
         # A task that was cancelled before its first step never got to say how it ended.
         self._done(run, self._runner.stopped(run) if task.cancelled() else task.result())
         if self.line:

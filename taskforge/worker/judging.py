@@ -10,16 +10,18 @@ from typing import Protocol
 from taskforge.around import Arounds
 from taskforge.clock import Clock
 from taskforge.codec import Codec
-from taskforge.errors import PayloadError, UnknownTask, UnknownVersion
+from taskforge.errors import PayloadError, StopRequested, UnknownTask, UnknownVersion
 from taskforge.failure import ErrorText, lineage
 from taskforge.info import pack_error
 from taskforge.job import Delivery
 from taskforge.outcome import (
+    Crashed,
     Dropped,
     Failed,
     GivenUp,
     HandedBack,
     Outcome,
+    Packed,
     Postponed,
     Succeeded,
     Unfit,
@@ -68,11 +70,19 @@ class Judge:
 
     def _judge(self, run: Run, outcome: Outcome) -> Settlement:
         delivery, options = run.delivery, run.options
-        if run.cause is StopCause.CANCEL and isinstance(outcome, Failed | GivenUp | Postponed):
+        if run.cause is StopCause.CANCEL and isinstance(outcome, Failed | GivenUp | Postponed | Crashed):
             outcome = Dropped("requested", outcome.error)  # it was to end, and has ended
+        if options.at_most_once:
+            outcome = _final(run, outcome)
         if isinstance(outcome, Succeeded):
             return self._ack(run, outcome.value)
         match outcome:
+            case Packed(result):
+                keep_result = options.keep_result
+                kept = None if keep_result is None else result
+                return Ack(delivery, options.keep, _took(run), kept, keep_result or NO_TIME, tuple(run.then))
+            case Crashed(error):
+                return self._crashed(run, error)
             case HandedBack():
                 return Requeue(delivery, None, False, options.keep)
             case Dropped(reason, error):
@@ -96,6 +106,14 @@ class Judge:
                 # Running it again would end the same way, after all its work and side effects.
                 return self.bury(run.delivery, "result", error, took=_took(run))
         return Ack(run.delivery, options.keep, _took(run), result, options.keep_result or NO_TIME, tuple(run.then))
+
+    def _crashed(self, run: Run, error: BaseException) -> Settlement:
+        """The run killed its process: once more, in its place, unless that was once too often."""
+        delivery = run.delivery
+        blob = self._error(delivery, error)
+        if run.options.at_most_once or delivery.crashes + 1 >= self.app.settings.max_crashes:
+            return Bury(delivery, "crashed", self.app.settings.dead_age, _took(run), False, blob, True)
+        return Requeue(delivery, None, False, run.options.keep, blob, True)
 
     def _retry_or_bury(self, run: Run, error: BaseException, reason: str) -> Settlement:
         rule, age = run.options.retry, self._age(run.delivery)
@@ -157,6 +175,19 @@ class Judge:
     def _age(self, delivery: Delivery) -> timedelta:
         """Since the job was enqueued. Both clocks matter only to seconds here."""
         return max(timedelta(0), self.app.clock.now() - delivery.enqueued_at)
+
+
+def _final(run: Run, outcome: Outcome) -> Outcome:
+    """The same for a run that must not be repeated once it has begun; only the task itself may ask to run again."""
+    match outcome:
+        case Failed(error, reason):
+            return GivenUp(error, reason)
+        case Postponed(_, True, error):
+            return GivenUp(error)
+        case HandedBack() if run.started is not None:
+            return GivenUp(StopRequested(f"{run.task} was under way when its worker stopped"), "shutdown")
+        case _:
+            return outcome
 
 
 def _took(run: Run) -> timedelta:

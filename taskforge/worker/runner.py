@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+from array import array
 from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack, ExitStack
-from typing import cast
+from typing import Protocol, TypeAlias, cast
 
-from taskforge.errors import ArgumentsError, StopRequested, UnknownTask, UnknownVersion
+from taskforge.errors import AppError, ArgumentsError, StopRequested, UnknownTask, UnknownVersion
 from taskforge.job import Delivery
 from taskforge.options import RunOptions, resolve
 from taskforge.outcome import (
@@ -27,9 +29,28 @@ from taskforge.submission import PARTIAL
 from taskforge.task import AnyTask
 from taskforge.worker.judging import App, Judge
 
+logger = logging.getLogger("taskforge.worker")
+
+#: From so many crashes on a job runs in a process that runs nothing else: its neighbours shall not pay for a third.
+ALONE_FROM = 2
 #: What a body without options means, and how many different sets of options are remembered: jobs of one task share one.
 DEFAULT_OPTIONS = RunOptions()
 OPTIONS_KEPT = 1_000
+
+
+Cells: TypeAlias = "array[int] | memoryview[int]"
+
+
+class Pen(Protocol):
+    """Runs jobs in processes of their own."""
+
+    def takes(self, task: AnyTask) -> bool:
+        """Whether a process of its own could find this task's function."""
+        ...
+
+    def call(self, run: Run) -> Outcome:
+        """Run it there; how it ended. Never raises."""
+        ...
 
 
 class Runner:
@@ -38,7 +59,20 @@ class Runner:
     def __init__(self, app: App) -> None:
         self.app = app
         self._judge = Judge(app)
+        #: Where isolated runs go; without one, there are none here.
+        self.pen: Pen | None = None
+        #: Which run each slot has; memory that the parent sees, where there is one.
+        self.cells: Cells = array("Q", [0])
+        self._reserved = 0
         self._read: dict[str, RunOptions] = {}
+
+    def reserve(self, slots: int) -> int:
+        """Cells for so many slots; the first one's index."""
+        first = self._reserved
+        self._reserved += slots
+        if isinstance(self.cells, array):
+            self.cells.extend([0] * slots)
+        return first
 
     # Opening: from bytes to a run, or to what becomes of a job that cannot be run.
 
@@ -54,7 +88,12 @@ class Runner:
             return self._judge.park(delivery, error)
         except Exception as error:  # whatever the bytes made of the options, too
             return self._judge.bury(delivery, "undecodable", error, counts=False)
-        return Run(delivery, task, options, arguments, self.app)
+        if delivery.crashes and options.at_most_once:
+            return self._judge.bury(delivery, "crashed", None, counts=False)
+        run = Run(delivery, task, options, arguments, self.app)
+        if delivery.crashes >= ALONE_FROM and self.pen is not None and self.pen.takes(task):
+            run.keep_alone()
+        return run
 
     def _options(self, task: AnyTask, queue: str, given: Mapping[str, object]) -> RunOptions:
         """The options in a body; for a job of a sender that did not know the task, over those of its declaration."""
@@ -75,6 +114,9 @@ class Runner:
         """Run a plain function in the calling thread. Never raises: however it ends is an outcome."""
         if run.cause is not None:
             return self.stopped(run)  # it was asked to while it stood in line
+        self.cells[run.cell] = run.seq
+        if run.isolated:
+            return self._isolated(run)
         if (unfit := self._prepare(run)) is not None:
             return unfit
         try:
@@ -89,6 +131,7 @@ class Runner:
 
     async def acall(self, run: Run) -> Outcome:
         """Run an `async def` function on the running loop. Never raises."""
+        self.cells[run.cell] = run.seq
         if (unfit := self._prepare(run)) is not None:
             return unfit
         try:
@@ -100,6 +143,16 @@ class Runner:
                 return Succeeded(await function(*run.args, **run.kwargs))
             return Succeeded(None)  # a wrapper swallowed the error, and so chose success
         except BaseException as error:
+            return self._outcome(run, error)
+
+    def _isolated(self, run: Run) -> Outcome:
+        """Run it in a process of its own, while the calling thread waits."""
+        if self.pen is None:
+            return Failed(AppError(f"{run.task} asks for isolation, and this worker has no processes for it"))
+        try:
+            return self.pen.call(run)
+        except BaseException as error:  # a defect of ours must not lose the run
+            logger.exception("pen_failed", extra={"job": run.id, "task": run.task})
             return self._outcome(run, error)
 
     def _prepare(self, run: Run) -> Unfit | None:

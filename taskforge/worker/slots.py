@@ -67,7 +67,7 @@ class Slots:
     def take(self, runs: Sequence[Run]) -> None:
         """Give these runs a slot each, or a place ahead."""
         for run in runs:
-            pool = LOOP if run.task_object.is_async else THREADS
+            pool = LOOP if run.on_loop else THREADS
             self._free[pool] -= 1
             queue = run.queue
             self._held[queue] = self._held.get(queue, 0) + 1
@@ -82,7 +82,7 @@ class Slots:
         longest: dict[str, float] = {}
         counts: dict[str, int] = {}
         for run in runs:
-            self._free[LOOP if run.task_object.is_async else THREADS] += 1
+            self._free[LOOP if run.on_loop else THREADS] += 1
             queue = run.queue
             self._held[queue] -= 1
             if run.started is None:

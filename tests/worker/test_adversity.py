@@ -37,7 +37,7 @@ def test_what_a_drain_finds_under_way_goes_back_without_running_and_without_blam
             rounds.exchanger.drain()
             return answer
 
-    rounds.exchanger.broker = DrainsMeanwhile(app.broker)
+    rounds.exchanger.broker = rounds.exchanger.persistence.broker = DrainsMeanwhile(app.broker)
     rounds.tick(2)
 
     assert len(rounds.plain.line) == 0
