@@ -20,6 +20,7 @@ from taskforge.checks import check_job_id, checked_queue_name
 from taskforge.client import Client, refuse_in_loop
 from taskforge.clock import Clock, SystemClock
 from taskforge.codec import Codec, Types
+from taskforge.control import control
 from taskforge.current import newest, set_newest
 from taskforge.desk import SubmissionDesk
 from taskforge.errors import AppError, OptionError, SettingsError, TaskError
@@ -33,6 +34,7 @@ from taskforge.registry import DEFAULT_QUEUE, Registry, Routes
 from taskforge.settings import Settings, listed, nearest
 from taskforge.signals import Signals
 from taskforge.task import AnyTask, Args, Call, Decorator, NamedTask, OptionValues, Target, Task, make_task
+from taskforge.workers import Desire, WorkerCard, read_cards
 
 if TYPE_CHECKING:
     from taskforge.worker import Worker
@@ -200,6 +202,38 @@ class Taskforge:
         pages = [read(partial(inspector.list, name, JobState(state), offset, limit)) for name in sorted(known)]
         return [read_record(self.reader, record) for page in pages for record in page]
 
+    def workers(self) -> list[WorkerCard]:
+        """What the living workers say of themselves, sorted by name. In a running event loop, use `aworkers`."""
+        refuse_in_loop("workers()", "aworkers()")
+        return self._workers()
+
+    async def aworkers(self) -> list[WorkerCard]:
+        """`workers` without blocking the event loop."""
+        return await self.client.awaiting.threaded(self._workers)
+
+    def control(self, what: Desire | str, names: Sequence[str] = ()) -> list[WorkerCard]:
+        """Ask workers to drain, resume, shutdown, restart or dump: those of these names, groups or hosts, or, when none
+        is named, all. The living ones asked.
+
+        The broker keeps it for a day: a worker that is cut off learns of it when it is back. Drain and resume hold for
+        workers that start later, too. Raises UnknownWorker. In a running event loop, use `acontrol`.
+        """
+        refuse_in_loop("control()", "acontrol()")
+        return self._control(what, names)
+
+    async def acontrol(self, what: Desire | str, names: Sequence[str] = ()) -> list[WorkerCard]:
+        """`control` without blocking the event loop."""
+        return await self.client.awaiting.threaded(partial(self._control, what, names))
+
+    def _workers(self) -> list[WorkerCard]:
+        return self.client.read(lambda: read_cards(self.codec, self.broker.register))
+
+    def _control(self, what: Desire | str, names: Sequence[str]) -> list[WorkerCard]:
+        if what not in list(Desire):
+            raise AppError(f"workers cannot be asked to {what!r}{nearest(str(what), list(Desire))}")
+        wanted = listed("names", names)
+        return self.client.read(lambda: control(self.codec, self.broker.register, Desire(what), wanted))
+
     @property
     def client(self) -> Client:
         """What speaks to the broker for this process."""
@@ -258,11 +292,15 @@ class Taskforge:
         threads: int | None = None,
         slots: int | None = None,
         burst: bool = False,
+        max_jobs: int | None = None,
+        max_idle: float | None = None,
     ) -> Worker:
         """A worker inside this process, as `with app.worker():` or `async with`. See taskforge.worker.Worker."""
         # By name: a program that only enqueues never loads the worker.
         worker: type[Worker] = importlib.import_module("taskforge.worker").Worker
-        return worker(self, queues=queues, threads=threads, slots=slots, burst=burst)
+        return worker(
+            self, queues=queues, threads=threads, slots=slots, burst=burst, max_jobs=max_jobs, max_idle=max_idle
+        )
 
     def load(self) -> None:
         """Import the modules of `include`. Raises AppError naming the one that fails, with its error as the cause."""

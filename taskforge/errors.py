@@ -3,6 +3,7 @@
 TaskforgeError
 ├── SettingsError              a setting is misspelt, malformed or out of range
 ├── AppError                   an app cannot be used as it stands: not found, ambiguous, already in use
+│   └── UnknownWorker          no living worker has the name, or several may be meant
 ├── TaskError                  a task cannot be declared or used as asked
 │   ├── UnknownTask            no task of that name is registered
 │   ├── TaskAlreadyRegistered  two functions want one name
@@ -26,6 +27,8 @@ TaskforgeError
 │       └── ResultExpired      it was known, and has aged out
 ├── AmbiguousJob               two queues know the id: name the queue
 ├── StopRequested              raised in a run that was asked to stop
+├── ProcessDied                the process of an isolated run ended before the run did
+├── MemoryExceeded             an isolated run took more memory than its task allows (a MemoryError, too)
 └── WouldBlock                 a waiting call inside a running event loop
 """
 
@@ -44,6 +47,10 @@ class SettingsError(TaskforgeError):
 
 class AppError(TaskforgeError):
     """An app cannot be used as it stands."""
+
+
+class UnknownWorker(AppError):
+    """No living worker, group or host has this name, or several may be meant."""
 
 
 class TaskError(TaskforgeError):
@@ -163,6 +170,14 @@ class AmbiguousJob(TaskforgeError):
 
 class StopRequested(TaskforgeError):
     """Raised by `current_job().raise_if_stopped()` in a run that was asked to stop."""
+
+
+class ProcessDied(TaskforgeError):
+    """The process of an isolated run ended before the run did: by a signal, or with an exit code."""
+
+
+class MemoryExceeded(TaskforgeError, MemoryError):
+    """An isolated run took more memory than its task allows, and was ended."""
 
 
 class WouldBlock(TaskforgeError):

@@ -34,6 +34,8 @@ class ErrorText:
 
         Never raises: an error that cannot say what it is must still be recorded.
         """
+        if isinstance(error, CarriedError):
+            return error.text
         return cls(
             type=_name(type(error)),
             message=_bounded(_message(error), MESSAGE_BYTES),
@@ -41,8 +43,18 @@ class ErrorText:
         )
 
 
+class CarriedError(Exception):
+    """An error of another process: what is kept of it, and the names of its classes."""
+
+    def __init__(self, text: ErrorText, lineage: tuple[str, ...]) -> None:
+        super().__init__(f"{text.type.removeprefix('builtins.')}: {text.message}")
+        self.text, self.lineage = text, lineage
+
+
 def lineage(error: BaseException) -> tuple[str, ...]:
     """The qualified names of an error's classes, nearest first, `object` left out: what retry rules match."""
+    if isinstance(error, CarriedError):
+        return error.lineage
     return tuple(_name(kind) for kind in type(error).__mro__[:-1])
 
 

@@ -11,6 +11,13 @@ from taskforge.codec import Codec, Types
 from taskforge.errors import PayloadError
 from taskforge.job import JobRecord, JobState
 
+#: A job that no worker can run yet waits for one that can, with such an error: error → what it would be dead for.
+PARKED_FOR = {
+    "taskforge.errors.UnknownTask": "unknown_task",
+    "taskforge.errors.UnknownVersion": "unknown_version",
+    "taskforge.errors.ArgumentsError": "arguments",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class RunError:
@@ -36,6 +43,7 @@ class Progress:
 class JobInfo:
     """Everything known about a job at one moment. Times are the broker's.
 
+    `reason` says why it is dead or cancelled; of a delayed job, that it is parked, and what it would be dead for.
     `attempts` are the counted runs that have ended, `crashes` the deliveries that ended without a word. `started_at`
     is when the latest run was claimed. `args` and `kwargs` are None when they cannot be read; `unreadable` says why.
     """
@@ -88,12 +96,13 @@ def read_record(reader: Reader, record: JobRecord) -> JobInfo:
         args, kwargs = codec.read_arguments(envelope.arguments, reader.types(task))
     except PayloadError as error:
         unreadable = str(error)
+    errors = tuple(read_error(codec, blob) for blob in record.errors)
     return JobInfo(
         id=record.id,
         queue=record.queue,
         task=task,
         state=record.state,
-        reason=record.reason,
+        reason=record.reason or _parked(record, errors),
         priority=record.priority,
         attempts=record.attempts + (record.state is JobState.SUCCEEDED),
         crashes=record.crashes,
@@ -107,7 +116,7 @@ def read_record(reader: Reader, record: JobRecord) -> JobInfo:
         worker=record.worker,
         stop_requested=record.stop_requested,
         progress=_progress(codec, record.progress),
-        errors=tuple(read_error(codec, blob) for blob in record.errors),
+        errors=errors,
         args=args,
         kwargs=kwargs,
         headers=headers,
@@ -131,6 +140,13 @@ def read_error(codec: Codec, blob: bytes) -> RunError:
             return RunError(attempt, datetime.fromtimestamp(at, UTC), kind, message, traceback)
         case _:
             return RunError(0, datetime.fromtimestamp(0, UTC), "unreadable", f"{len(blob)} bytes", "")
+
+
+def _parked(record: JobRecord, errors: Sequence[RunError]) -> str | None:
+    """What a delayed job is parked for: its last error is one of those, and cost no attempt."""
+    if record.state is not JobState.DELAYED or not errors or errors[-1].attempt <= record.attempts:
+        return None
+    return PARKED_FOR.get(errors[-1].type)
 
 
 def _progress(codec: Codec, blob: bytes | None) -> Progress | None:

@@ -18,14 +18,15 @@ ROOT = Path(__file__).parents[1]
 #: A module imports from its own line and those above it, never from below. In the API each name is a line of its own.
 LAYERS = [
     "errors clock settings sizes",
-    "job settlement retry outcome isolate checks options failure",
+    "job settlement retry outcome isolate checks options failure scaling",
     "signals codec ids locations around",
     "brokers",
     *[
         "watch",
         "carrier",
         "awaiting client",
-        "info",
+        "info workers",
+        "control",
         "handle",
         "task",
         "registry",
@@ -34,7 +35,7 @@ LAYERS = [
         "desk",
         "run",
     ],
-    *["current", "app"],
+    *["current", "app", "measuring"],
     "worker",
     "testing",
     "cli __main__",

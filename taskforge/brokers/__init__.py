@@ -15,9 +15,11 @@ _BROKERS = {
     "redis": ("taskforge.brokers.redis", "RedisBroker"),
     "rediss": ("taskforge.brokers.redis", "RedisBroker"),
     "unix": ("taskforge.brokers.redis", "RedisBroker"),
+    "redis+sentinel": ("taskforge.brokers.redis", "RedisBroker"),
+    "rediss+sentinel": ("taskforge.brokers.redis", "RedisBroker"),
 }
 #: Schemes that the design has room for and no code yet.
-_LATER = {"redis+sentinel": "Redis Sentinel", "redis+cluster": "Redis Cluster"}
+_LATER = {"redis+cluster": "Redis Cluster"}
 
 
 def open_broker(url: str, settings: BrokerSettings) -> Broker:

@@ -5,10 +5,27 @@ from __future__ import annotations
 import builtins
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from taskforge.brokers.stamp import Stamp
 from taskforge.job import Cancellation, Counts, JobRecord, JobState
+
+
+class Pressure(NamedTuple):
+    """How much work presses on a queue, counted without looking at each job.
+
+    `ready` are the jobs that could be claimed now, whether or not a worker has looked since they fell due; `oldest` is
+    how long the longest-waiting of them has been so, None when there is none: since its enqueue, or since it fell due
+    or took its place anew (a retry at once, another priority, a redrive). One that came back to the place it was
+    claimed from counts from when it first stood there. It is right to about a second, and among the jobs of one
+    priority the first in line stands for all. `soon` are delayed jobs that fall due later, but within the span asked
+    for; `running` those under a lease.
+    """
+
+    ready: int = 0
+    oldest: timedelta | None = None
+    soon: int = 0
+    running: int = 0
 
 
 class Inspector(Protocol):
@@ -20,6 +37,10 @@ class Inspector(Protocol):
 
     def counts(self, queue: str) -> Counts:
         """How many jobs stand in each state, not counting those that have aged out."""
+        ...
+
+    def pressure(self, queue: str, within: timedelta) -> Pressure:
+        """What presses on a queue now, and what will within this span."""
         ...
 
     def list(self, queue: str, state: JobState, offset: int = 0, limit: int = 100) -> builtins.list[JobRecord]:

@@ -25,6 +25,7 @@ from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from taskforge.brokers.inspecting import Inspector, Waiter
+from taskforge.brokers.register import Attention, Register
 from taskforge.brokers.stamp import Stamp
 from taskforge.clock import Clock
 from taskforge.job import Delivery, Enqueued, NewJob
@@ -140,6 +141,11 @@ class Broker(Protocol):
         """The slower protocol beside this one."""
         ...
 
+    @property
+    def register(self) -> Register:
+        """Which workers live, and what is wished of them."""
+        ...
+
     def open(self) -> None:
         """Connect and check that this broker can serve us: version, layout, configuration. Safe to call again.
 
@@ -209,6 +215,10 @@ class Broker(Protocol):
 
     def waiter(self) -> Waiter:
         """A new waiter for the ends of jobs. One per process is enough."""
+        ...
+
+    def attend(self, name: str) -> Attention:
+        """A new ear for what concerns the worker of this name, which is its sender's id. One per worker is enough."""
         ...
 
     def close(self) -> None:

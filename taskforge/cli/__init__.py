@@ -20,6 +20,10 @@ COMMANDS = {
     "redrive": ("taskforge.cli.redrive", "Run dead or cancelled jobs again."),
     "cancel": ("taskforge.cli.cancel", "Cancel jobs."),
     "purge": ("taskforge.cli.purge", "Delete the jobs in a state."),
+    "status": ("taskforge.cli.status", "Show the workers that live."),
+    "control": ("taskforge.cli.control", "Ask workers to drain, resume, shutdown, dump or restart."),
+    "scale": ("taskforge.cli.scale", "Tell how many worker processes are wanted."),
+    "probe": ("taskforge.cli.probe", "Say whether a worker lives, by its liveness file."),
     "completion": ("taskforge.cli.completion", "Print the completion script of a shell."),
 }
 
@@ -52,7 +56,8 @@ def cli(ctx: click.Context) -> None:
     TASKFORGE_<COMMAND>_<OPTION>, every setting as TASKFORGE_<SETTING>.
 
     \b
-    Exit codes: 0 done; 1 a job failed; 2 wrong usage, or the app does not import; 3 the broker cannot be reached.
+    Exit codes: 0 done; 1 a job failed; 2 wrong usage, or the app does not import; 3 the broker cannot be reached;
+    69 no worker answers.
     """
     ctx.ensure_object(Session)
 

@@ -31,6 +31,8 @@ F = TypeVar("F", bound=Callable[..., object])
 
 #: Exit codes, beside 0.
 FAILED, USAGE, NO_BROKER = 1, 2, 3
+#: What the system's sysexits calls "service unavailable".
+NO_WORKER = 69
 
 
 class Session:

@@ -12,6 +12,7 @@ from taskforge.testing.faults import FlakyBroker
 from taskforge.testing.finished import FinishedRun
 from taskforge.testing.kit import Kit, RunUntilIdle, under_test
 from taskforge.testing.leftovers import LeftOver
+from taskforge.testing.proxy import Proxy
 from taskforge.testing.recording import EnqueuedJob
 from taskforge.testing.wrapping import BrokerWrapper
 
@@ -24,6 +25,7 @@ __all__ = [
     "Kit",
     "LeftOver",
     "NeverIdle",
+    "Proxy",
     "RunUntilIdle",
     "under_test",
 ]

@@ -8,19 +8,22 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
-from taskforge.brokers.inspecting import Inspector, Waiter
+from taskforge.brokers.inspecting import Inspector, Pressure, Waiter
 from taskforge.brokers.protocol import Broker, Demand, Exchange, Extension
+from taskforge.brokers.register import Attention, Register
 from taskforge.brokers.stamp import Stamp
 from taskforge.errors import BrokerUnavailable
 from taskforge.job import Cancellation, Counts, Delivery, Enqueued, JobRecord, JobState, NewJob
 from taskforge.settlement import Settlement
+from taskforge.testing.registering import SentRegister
 
 T = TypeVar("T")
 
 #: Every verb that waits for an answer, and so can lose its request or its reply.
 VERBS = frozenset(
-    {"open", "enqueue", "exchange", "extend", "report", "wait", "announce", "watch", "listen"}
-    | {"queues", "counts", "list", "get", "find", "cancel", "promote", "reprioritise", "redrive", "purge"}
+    {"open", "enqueue", "exchange", "extend", "report", "wait", "announce", "watch", "listen", "hear"}
+    | {"beat", "leave", "cards", "wish", "unwish", "wishes"}
+    | {"queues", "counts", "pressure", "list", "get", "find", "cancel", "promote", "reprioritise", "redrive", "purge"}
 )
 
 
@@ -31,6 +34,7 @@ class FlakyBroker:
         self._broker = broker
         self._faults = _Faults()
         self._inspector = _FlakyInspector(broker, self._faults)
+        self._register = SentRegister(self._faults.send, lambda: broker.register)
 
     def lose_request(self, verb: str, times: int = 1) -> None:
         """The next `times` calls of `verb` raise BrokerUnavailable and never arrive."""
@@ -43,6 +47,10 @@ class FlakyBroker:
     @property
     def inspector(self) -> Inspector:
         return self._inspector
+
+    @property
+    def register(self) -> Register:
+        return self._register
 
     def open(self) -> None:
         self._faults.send("open", self._broker.open)
@@ -76,6 +84,9 @@ class FlakyBroker:
 
     def waiter(self) -> Waiter:
         return _FlakyWaiter(self._broker.waiter(), self._faults)
+
+    def attend(self, name: str) -> Attention:
+        return _FlakyAttention(self._broker.attend(name), self._faults)
 
     def close(self) -> None:
         self._broker.close()
@@ -125,6 +136,17 @@ class _FlakyWaiter:
         self._waiter.close()
 
 
+class _FlakyAttention:
+    def __init__(self, attention: Attention, faults: _Faults) -> None:
+        self._attention, self._faults = attention, faults
+
+    def listen(self, timeout: float) -> list[str]:
+        return self._faults.send("hear", lambda: self._attention.listen(timeout))
+
+    def close(self) -> None:
+        self._attention.close()
+
+
 class _FlakyInspector:
     def __init__(self, broker: Broker, faults: _Faults) -> None:
         self._broker, self._faults = broker, faults
@@ -138,6 +160,9 @@ class _FlakyInspector:
 
     def counts(self, queue: str) -> Counts:
         return self._faults.send("counts", lambda: self._true.counts(queue))
+
+    def pressure(self, queue: str, within: timedelta) -> Pressure:
+        return self._faults.send("pressure", lambda: self._true.pressure(queue, within))
 
     def get(self, queue: str, job_id: str) -> JobRecord | None:
         return self._faults.send("get", lambda: self._true.get(queue, job_id))

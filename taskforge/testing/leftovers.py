@@ -79,4 +79,5 @@ def _age(app: Taskforge, clock: FakeClock, storage: Storage, queues: Sequence[st
 
 
 def _look_after(app: Taskforge, queues: Sequence[str], sender: Sender) -> None:
+    app.broker.register.leave("nobody")  # sweeps what has aged out
     app.broker.exchange(Demand((0,), tuple((queue, (0,)) for queue in queues)), [], sender.stamp())

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from taskforge.brokers.inspecting import Inspector, Waiter
 from taskforge.brokers.protocol import Broker, Demand, Exchange, Extension
+from taskforge.brokers.register import Attention, Register
 from taskforge.brokers.stamp import Stamp
 from taskforge.job import Delivery, Enqueued, NewJob
 from taskforge.settlement import Settlement
@@ -20,6 +21,10 @@ class BrokerWrapper:
     @property
     def inspector(self) -> Inspector:
         return self.wrapped.inspector
+
+    @property
+    def register(self) -> Register:
+        return self.wrapped.register
 
     def open(self) -> None:
         self.wrapped.open()
@@ -53,6 +58,9 @@ class BrokerWrapper:
 
     def waiter(self) -> Waiter:
         return self.wrapped.waiter()
+
+    def attend(self, name: str) -> Attention:
+        return self.wrapped.attend(name)
 
     def close(self) -> None:
         self.wrapped.close()

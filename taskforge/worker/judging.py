@@ -10,7 +10,7 @@ from typing import Protocol
 from taskforge.around import Arounds
 from taskforge.clock import Clock
 from taskforge.codec import Codec
-from taskforge.errors import PayloadError, StopRequested, UnknownTask, UnknownVersion
+from taskforge.errors import PayloadError, StopRequested
 from taskforge.failure import ErrorText, lineage
 from taskforge.info import pack_error
 from taskforge.job import Delivery
@@ -33,6 +33,7 @@ from taskforge.settings import Settings
 from taskforge.settlement import Ack, Bury, Cancel, Requeue, Settlement
 from taskforge.signals import Signals
 from taskforge.submission import Resolver
+from taskforge.workers import Colleagues, signature_digest
 
 logger = logging.getLogger("taskforge.worker")
 
@@ -59,6 +60,8 @@ class Judge:
 
     def __init__(self, app: App) -> None:
         self.app = app
+        #: What the other workers know (None: cannot be told now). Without it, this worker knows best.
+        self.colleagues: Callable[[], Colleagues | None] | None = None
 
     def judge(self, run: Run, outcome: Outcome) -> Settlement:
         """What becomes of the job. Never raises: a run that has ended must be settled."""
@@ -89,6 +92,8 @@ class Judge:
                 blob = self._error(delivery, error) if error else None
                 return Cancel(delivery, reason, options.keep, _took(run), blob)
             case Unfit(error, reason):
+                if reason == "arguments" and self._known_better(run):
+                    return self.park(delivery, error, reason)
                 return self.bury(delivery, reason, error, counts=False)
             case GivenUp(error, reason):
                 return self.bury(delivery, reason, error, took=_took(run))
@@ -142,13 +147,18 @@ class Judge:
         blob = self._error(run.delivery, error) if counts else None
         return Requeue(run.delivery, delay, counts, run.options.keep, blob)
 
-    def park(self, delivery: Delivery, error: UnknownTask | UnknownVersion) -> Settlement:
-        """Leave it to a worker that knows better; dead when none came in time."""
+    def _known_better(self, run: Run) -> bool:
+        """Whether some worker may have another signature of this task; also when that cannot be found out now."""
+        if self.colleagues is None:
+            return False
+        known = self.colleagues()
+        return known is None or known.knows_better(run.task, signature_digest(run.task_object), run.queue)
+
+    def park(self, delivery: Delivery, error: BaseException, reason: str) -> Settlement:
+        """Leave it to a worker that knows better; dead, for this reason, when none came in time."""
         age = self._age(delivery)
         if age > self.app.settings.unknown_task_age:
-            return self.bury(
-                delivery, "unknown_task" if isinstance(error, UnknownTask) else "unknown_version", error, counts=False
-            )
+            return self.bury(delivery, reason, error, counts=False)
         seconds = min(PARK_LONGEST, max(PARK_FIRST, age.total_seconds() / 2))
         logger.warning("job_parked", extra={"job": delivery.id, "queue": delivery.queue, "why": str(error)})
         keep = self.app.settings.finished_age

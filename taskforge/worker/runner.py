@@ -58,7 +58,7 @@ class Runner:
 
     def __init__(self, app: App) -> None:
         self.app = app
-        self._judge = Judge(app)
+        self.judging = Judge(app)
         #: Where isolated runs go; without one, there are none here.
         self.pen: Pen | None = None
         #: Which run each slot has; memory that the parent sees, where there is one.
@@ -79,17 +79,18 @@ class Runner:
     def open(self, delivery: Delivery) -> Run | Settlement:
         """The run of this delivery; a settlement when it must not, or cannot, be run here."""
         if delivery.crashes >= self.app.settings.max_crashes:
-            return self._judge.bury(delivery, "crashed", None, counts=False)
+            return self.judging.bury(delivery, "crashed", None, counts=False)
         try:
             task_name, arguments, given, _ = self.app.codec.read_body(delivery.body)
             task = self.app.tasks[task_name]
             options = self._options(task, delivery.queue, given) if given else DEFAULT_OPTIONS
         except (UnknownVersion, UnknownTask) as error:
-            return self._judge.park(delivery, error)
+            reason = "unknown_task" if isinstance(error, UnknownTask) else "unknown_version"
+            return self.judging.park(delivery, error, reason)
         except Exception as error:  # whatever the bytes made of the options, too
-            return self._judge.bury(delivery, "undecodable", error, counts=False)
+            return self.judging.bury(delivery, "undecodable", error, counts=False)
         if delivery.crashes and options.at_most_once:
-            return self._judge.bury(delivery, "crashed", None, counts=False)
+            return self.judging.bury(delivery, "crashed", None, counts=False)
         run = Run(delivery, task, options, arguments, self.app)
         if delivery.crashes >= ALONE_FROM and self.pen is not None and self.pen.takes(task):
             run.keep_alone()
@@ -224,4 +225,4 @@ class Runner:
 
     def judge(self, run: Run, outcome: Outcome) -> Settlement:
         """What becomes of the job. Never raises: a run that has ended must be settled."""
-        return self._judge.judge(run, outcome)
+        return self.judging.judge(run, outcome)

@@ -37,6 +37,8 @@ class Slots:
         self._paces = {queue: Pace(ahead) for queue in (queues[:1] if in_order else queues) if ahead}
         self._held = dict.fromkeys(queues, 0)
         self._starved: frozenset[str] = frozenset()
+        #: Runs that have ended, and how long (seconds) they took altogether.
+        self.done, self.seconds = 0, 0.0
         self._lock = threading.Lock()
         self._runs: set[Run] = set()
 
@@ -81,15 +83,20 @@ class Slots:
         """These runs have ended: their slots are free. They are held until their settlements are answered."""
         longest: dict[str, float] = {}
         counts: dict[str, int] = {}
+        seconds = 0.0
         for run in runs:
             self._free[LOOP if run.on_loop else THREADS] += 1
             queue = run.queue
             self._held[queue] -= 1
             if run.started is None:
                 continue  # handed back from the line: it shows nothing of how long its kind takes
+            took = run.took
             counts[queue] = counts.get(queue, 0) + 1
-            longest[queue] = max(run.took, longest.get(queue, 0.0))
+            longest[queue] = max(took, longest.get(queue, 0.0))
+            seconds += took
+        self.seconds += seconds
         for queue, count in counts.items():
+            self.done += count
             if queue in self._paces:
                 self._paces[queue].ended(count, longest[queue], now)
 
@@ -106,6 +113,11 @@ class Slots:
         """These runs are settled, or their leases lost."""
         with self._lock:
             self._runs.difference_update(runs)
+
+    @property
+    def busy(self) -> int:
+        """How many slots are taken."""
+        return sum(min(size, size - free) for size, free in zip(self.sizes, self._free, strict=True))
 
     def runs(self) -> list[Run]:
         """The runs that are held: in line, running, or not settled yet."""

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, ExitStack
 from types import TracebackType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from taskforge.brokers.resend import reach
 from taskforge.checks import checked_queue_name
@@ -21,6 +21,7 @@ from taskforge.signals import emit
 from taskforge.worker.exchanger import LAST_EXCHANGE, Exchanger
 from taskforge.worker.executors import LoopExecutor, ThreadExecutor
 from taskforge.worker.keeper import Keeper
+from taskforge.worker.quota import Quota
 from taskforge.worker.runner import Runner
 from taskforge.worker.slots import Slots
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from taskforge.app import Taskforge
 
 logger = logging.getLogger("taskforge.worker")
+
+N = TypeVar("N", int, float)
 
 #: At a hurried stop, runs that can end at once get this long (seconds).
 HURRIED_GRACE = 0.5
@@ -41,6 +44,7 @@ class Worker:
     `queues` are served strictly in this order; by default all that the app knows, taking turns. `threads` and
     `slots` default to the settings.
     With `burst` it ends by itself when no job of its queues is ready and none is running here; delayed jobs are left.
+    It also ends once it has run `max_jobs`, or has held no job for `max_idle` seconds.
     Leaving the `with` claims nothing more, gives running jobs `grace` to finish, asks the others to stop, and waits
     for those that do not: a thread cannot be ended safely, and its lease is kept as long.
     """
@@ -53,6 +57,8 @@ class Worker:
         threads: int | None = None,
         slots: int | None = None,
         burst: bool = False,
+        max_jobs: int | None = None,
+        max_idle: float | None = None,
     ) -> None:
         app.load()
         self.app, self.settings, self.burst = app, app.settings, burst
@@ -65,12 +71,14 @@ class Worker:
             sizes, self.queues, self._kinds, in_order=bool(asked), ahead=self.settings.claim_ahead.total_seconds()
         )
         self.exchanger = Exchanger(app, app.broker, runner, self.slots, self.queues, burst)
+        self.exchanger.quota = Quota(_bound("max_jobs", max_jobs), _bound("max_idle", max_idle))
         self.loop = LoopExecutor(sizes[1], runner, self.exchanger.done, self._loop_failed)
         self.threads = ThreadExecutor(sizes[0], runner, self.loop, self.exchanger.done)
         self.exchanger.threads, self.exchanger.loop = self.threads, self.loop
         self.keeper = Keeper(app.broker, app.codec, self.settings, app.clock, self.slots, self.queues, self._overstayed)
         self.runner = runner
         self.overstaying: set[Run] = set()
+        self.resting = False
         self.ending = threading.Event()
         self.hurry = threading.Event()
         self._loops = [
@@ -112,6 +120,23 @@ class Worker:
             loop.start()
         logger.info("worker_started", extra={"queues": self.queues, "threads": self.slots.sizes[0]})
         emit(self.app.signals.worker_started, self.app, worker=self)
+
+    @property
+    def name(self) -> str:
+        """What this process is known by: to the broker, to operators, and beside each job that it runs."""
+        return self.exchanger.persistence.name
+
+    def quiet(self) -> None:
+        """Take no new jobs until told to resume; those that run go on."""
+        self.exchanger.quiet()
+        self.resting = True
+
+    def resume(self) -> None:
+        """Take jobs again."""
+        if self.overstaying or self.ending.is_set():
+            return  # it is to be replaced, or ends
+        self.resting = False
+        self.exchanger.resume()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Until it should end (asked to, done in burst mode, failed, or a run overstays); False after `timeout`
@@ -233,6 +258,12 @@ class Worker:
         self.app.working = False
         logger.info("worker_stopped")
         emit(self.app.signals.worker_stopped, self.app, worker=self)
+
+
+def _bound(name: str, given: N | None) -> N | None:
+    if given is not None and given <= 0:
+        raise SettingsError(f"{name} must be more than 0, not {given}")
+    return given
 
 
 def _positive(name: str, given: int | None, default: int) -> int:

@@ -10,7 +10,7 @@ import pytest
 from taskforge import JobFailed, JobState, Taskforge
 from taskforge.brokers.stamp import Sender
 from taskforge.codec import Envelope
-from taskforge.codec.payloads import VERSION
+from taskforge.codec.payloads import LATEST_BODY, VERSION
 from taskforge.job import Delivery
 from taskforge.options import CallOptions
 from taskforge.settlement import Bury, Requeue
@@ -105,7 +105,7 @@ def test_arguments_that_cannot_be_unpacked_are_undecodable_and_named(app: Taskfo
 
 @pytest.mark.parametrize(
     "options",
-    [{"timeout": "soon"}, {"retry": 5}, {"headers": [1]}, {"keep": [1]}, {"colour": "red"}, {"timeout": float("nan")}],
+    [{"timeout": "soon"}, {"retry": 5}, {"headers": [1]}, {"keep": [1]}, {"isolate": 5}, {"timeout": float("nan")}],
     ids=str,
 )
 def test_options_that_are_none_of_ours_make_a_dead_job(app: Taskforge, options: dict[str, object]) -> None:
@@ -115,6 +115,16 @@ def test_options_that_are_none_of_ours_make_a_dead_job(app: Taskforge, options: 
     run_ready(app)
 
     assert (job.info().state, job.info().reason) == (JobState.DEAD, "undecodable")
+
+
+def test_an_option_of_a_later_release_waits_for_a_worker_that_knows_it(app: Taskforge) -> None:
+    arguments = app.codec.arguments("shop.add", [4], {}, app.types_of("shop.add"))
+    job = put(app, app.codec.body(Envelope("shop.add", arguments, {"colour": "red"})))
+
+    run_ready(app)
+
+    assert job.info().state is JobState.DELAYED
+    assert "an option 'colour'" in job.info().errors[-1].message
 
 
 @pytest.mark.parametrize("seconds", [1e300, float("inf"), float("-inf")])
@@ -130,7 +140,7 @@ def test_an_impossible_span_in_a_body_does_not_stop_the_worker(app: Taskforge, s
 
 
 def test_a_body_of_a_newer_version_waits_for_a_worker_that_reads_it(app: Taskforge) -> None:
-    job = put(app, bytes([0x92, VERSION + 1, 0xC1]))
+    job = put(app, bytes([0x92, LATEST_BODY + 1, 0xC1]))
 
     run_ready(app)
 
@@ -178,7 +188,7 @@ def test_a_parked_job_waits_longer_the_older_it_is_within_bounds(app: Taskforge)
 
 @pytest.mark.parametrize(
     ("body", "reason"),
-    [(b"\x92\x02\x01", "unknown_version"), (b"\x93\x01\xa9shop.gone\xc4\x03\x92\x90\x80", "unknown_task")],
+    [(b"\x92\x03\x01", "unknown_version"), (b"\x93\x01\xa9shop.gone\xc4\x03\x92\x90\x80", "unknown_task")],
     ids=["version", "task"],
 )
 def test_a_parked_job_dies_when_no_worker_came_in_time(app: Taskforge, body: bytes, reason: str) -> None:

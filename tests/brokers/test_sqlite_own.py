@@ -112,7 +112,7 @@ def test_another_programs_database_is_refused_and_kept(connect: Callable[..., Sq
     other.close()
 
 
-@pytest.mark.parametrize(("epoch", "level", "served"), [(1, 1, True), (1, 2, True), (1, 3, False), (2, 1, False)])
+@pytest.mark.parametrize(("epoch", "level", "served"), [(1, 2, True), (1, 3, True), (1, 4, False), (2, 1, False)])
 def test_a_layout_of_another_epoch_or_too_far_ahead_is_refused(
     connect: Callable[..., SqliteBroker], path: Path, epoch: int, level: int, served: bool
 ) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from taskforge import Call, JobHandle, Retry, RunTimeout, Taskforge, errors, outcome
 from taskforge.cli import COMMANDS, LazyGroup, cli
-from taskforge.cli.common import FAILED, NO_BROKER, USAGE, exit_code_of
+from taskforge.cli.common import FAILED, NO_BROKER, NO_WORKER, USAGE, exit_code_of
 from taskforge.locations import default_broker
 from taskforge.options import CELERY_WORDS, WORDS, resolve
 from taskforge.registry import DEFAULT_QUEUE
@@ -163,7 +163,7 @@ def test_only_brokers_log_sentences_and_only_as_warnings() -> None:
 def test_every_exit_code_is_there() -> None:
     said = {int(row["code"]) for row in rows("Exit codes")}
 
-    assert said == {0, FAILED, USAGE, NO_BROKER} | exits("cli/__init__.py", "main")
+    assert said == {0, FAILED, USAGE, NO_BROKER, NO_WORKER} | exits("cli/__init__.py", "main")
 
 
 @pytest.mark.parametrize("kind", [TimeoutError, *ERRORS], ids=lambda kind: kind.__name__)

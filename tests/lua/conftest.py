@@ -10,7 +10,7 @@ import msgpack
 import pytest
 import redis
 
-from taskforge.brokers.redis.keys import QUEUE_KEYS, Keys
+from taskforge.brokers.redis.keys import QUEUE_KEYS, REGISTER_KEYS, Keys
 from taskforge.brokers.redis.scripts import script
 
 #: Where the tests' clock stands, in ms.
@@ -78,9 +78,23 @@ class Bench:
             arguments["number"] = self.number
         if "now" in called.arguments:
             arguments["now"] = self.now
+        if "told" in called.arguments:
+            arguments["told"] = self.keys.told("")
         packed = {k: msgpack.packb(v, use_bin_type=False) if isinstance(v, list) else v for k, v in arguments.items()}
         _, _, count, *rest = called.call(tuple(keys), **packed)
         return self.client.eval(called.source, count, *rest)
+
+    def register(self, verb: str, **arguments: Any) -> Any:
+        """Run a script on the register of workers."""
+        called = script(verb)
+        packed = {k: msgpack.packb(v, use_bin_type=False) if isinstance(v, list) else v for k, v in arguments.items()}
+        _, _, count, *rest = called.call(self.keys.register, now=self.now, **packed)
+        return self.client.eval(called.source, count, *rest)
+
+    def registered(self) -> dict[str, Any]:
+        """Every key of the register that exists."""
+        shown = {name: self._shown(key) for name, key in zip(REGISTER_KEYS, self.keys.register, strict=True)}
+        return {name: value for name, value in shown.items() if value}
 
     def enqueue(self, *rows: list[Any], queue: str = "q", again: bool = False) -> bytes:
         """Rows of id, body, priority and, for some, what include/accept takes beyond them."""

@@ -47,6 +47,7 @@ class Bell:
         self._listener.close()
 
     def _arm(self, queues: tuple[str, ...], timeout: float) -> None:
+        self._listener.renew()
         if self._armed and (self._armed != queues or not self._listener.connected):
             self._armed = ()
             self._listener.discard()

@@ -9,12 +9,15 @@ from typing import TypeVar, cast
 
 from taskforge.brokers.moments import moment, span
 from taskforge.brokers.protocol import BATCH, BrokerSettings, Demand, Exchange, Extension
+from taskforge.brokers.redis.attention import RedisAttention
 from taskforge.brokers.redis.bell import Bell
+from taskforge.brokers.redis.channel import Channel
 from taskforge.brokers.redis.inspector import RedisInspector
 from taskforge.brokers.redis.keys import Keys
 from taskforge.brokers.redis.link import Command, Reply
 from taskforge.brokers.redis.preflight import check
 from taskforge.brokers.redis.records import exchanged
+from taskforge.brokers.redis.register import RedisRegister
 from taskforge.brokers.redis.requests import ExchangeRequest, pack, pack_jobs
 from taskforge.brokers.redis.scripts import script
 from taskforge.brokers.redis.waiter import RedisWaiter
@@ -42,6 +45,7 @@ class RedisBroker:
         self._keys = Keys(settings.prefix)
         self._bell = Bell(self._wire, self._keys)
         self._inspector = RedisInspector(self._wire, self._keys, settings, self._now)
+        self._register = RedisRegister(self._wire, self._keys, self._now)
         within = int(settings.timeout.total_seconds() * 1000 * _CONFIRM_WITHIN)
         if settings.durability == "disk":
             self._wire.confirm_with("WAITAOF", 1, 0, within)
@@ -53,6 +57,10 @@ class RedisBroker:
     @property
     def inspector(self) -> RedisInspector:
         return self._inspector
+
+    @property
+    def register(self) -> RedisRegister:
+        return self._register
 
     def open(self) -> None:
         self._wire.open()
@@ -143,6 +151,9 @@ class RedisBroker:
 
     def waiter(self) -> RedisWaiter:
         return RedisWaiter(self._wire, self._keys, self._now, self._inspector.queues)
+
+    def attend(self, name: str) -> RedisAttention:
+        return RedisAttention(Channel(self._wire, self._keys.told(name)))
 
     def close(self) -> None:
         self._bell.close()

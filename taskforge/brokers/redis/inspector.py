@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import cast
 
-from taskforge.brokers.moments import span
+from taskforge.brokers.inspecting import Pressure
+from taskforge.brokers.moments import MS, span
 from taskforge.brokers.protocol import BATCH, PAGE, BrokerSettings
 from taskforge.brokers.redis.keys import Keys
 from taskforge.brokers.redis.link import Reply
@@ -36,6 +37,10 @@ class RedisInspector:
         ready, delayed, retrying, running, succeeded, dead, cancelled = numbers
         return Counts(ready, delayed, retrying, 0, running, succeeded, dead, cancelled)
 
+    def pressure(self, queue: str, within: timedelta) -> Pressure:
+        ready, oldest, soon, running = cast("list[int]", self._read("pressure", queue, within=span(within)))
+        return Pressure(ready, oldest * MS if oldest >= 0 else None, soon, running)
+
     def list(self, queue: str, state: JobState, offset: int = 0, limit: int = 100) -> builtins.list[JobRecord]:
         if not 0 <= limit <= PAGE or offset < 0:
             raise ValueError(f"list takes an offset from 0 and a limit up to {PAGE:,}, not {offset} and {limit}")
@@ -60,7 +65,10 @@ class RedisInspector:
         if not _some(job_ids):
             return []
         retention = pack(retention_row(self._settings.retention(queue)))
-        letters = self._change("cancel", queue, stamp, keep=span(keep), retention=retention, ids=pack(job_ids))
+        told = self._keys.told("")
+        letters = self._change(
+            "cancel", queue, stamp, keep=span(keep), retention=retention, ids=pack(job_ids), told=told
+        )
         return [_CANCELLATIONS[letter] for letter in letters]
 
     def promote(self, queue: str, job_ids: Sequence[str], stamp: Stamp) -> builtins.list[bool]:

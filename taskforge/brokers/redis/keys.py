@@ -32,11 +32,24 @@ per job that takes a new place: strict priority, then first come first served, a
 |           |        | before then time does nothing here; jumped (6): when the clock last did; cut (1): 1 while    |
 |           |        | leases await shortening; swept (6): last time; turn (6), number (6): last given out; bytes   |
 |           |        | (6): of `values`                                                                             |
+| turns     | zset   | unix second by the first turn given in it to a job that had waited or run before: since when |
+|           |        | such a job has been ready; at most 1,000, and none while no job is ready                     |
 | sender:*  | string | 6 bytes of a sender's last number, 6 of its time, 6 of the key's expiry, then the answer it  |
 |           |        | got; for SENDER_AGE, or up to a minute less                                                  |
 
+`<prefix>:{register}:…`, the register of workers; each key goes by itself when all that is in it has aged out
+
+| name      | type   | holds                                                                                        |
+|-----------|--------|----------------------------------------------------------------------------------------------|
+| cards     | hash   | name of a worker → its card                                                                  |
+| lives     | zset   | name by when its card ages out; at most MOST_CARDS                                           |
+| wishes    | hash   | target → what is wished of it, as msgpack: what it is about, when it was made, when it ages  |
+|           |        | out, the wish, and so on                                                                     |
+| ends      | zset   | target by when its last wish ages out; at most MOST_TARGETS                                  |
+
 `<prefix>:queues`, a zset, holds the known queues by the time they were last announced. `<prefix>:told:*` is the pub/sub
-channel of one waiter. When everything has ended and aged out, `meta`, at most `bell`, and `<prefix>:queues` are left.
+channel of one waiter, or of one worker. When everything has ended and aged out, `meta`, at most `bell`, and
+`<prefix>:queues` are left.
 """
 
 from __future__ import annotations
@@ -61,10 +74,14 @@ QUEUE_KEYS = (
     "waiters",
     "bell",
     "meta",
+    "turns",
 )
 
 #: Those of them, and the sender's record, that `lua/enqueue_one.lua` takes.
 ONE_JOB_KEYS = ("jobs", "ready", "bell", "meta", "sender")
+
+#: The keys of the register in the order in which its scripts take them, and `lua/include/register.lua` names them.
+REGISTER_KEYS = ("cards", "lives", "wishes", "ends")
 
 #: The layout that this program writes. Another epoch is refused; a level only adds.
 EPOCH, LEVEL = 1, 1
@@ -120,5 +137,10 @@ class Keys:
         return f"{self._prefix}:queues"
 
     def told(self, waiter: str) -> str:
-        """The channel on which one waiter is told of ends."""
+        """The channel on which one waiter is told of ends, or one worker of what concerns it."""
         return f"{self._prefix}:told:{waiter}"
+
+    @property
+    def register(self) -> tuple[str, ...]:
+        """All keys of the register of workers, in the order of REGISTER_KEYS."""
+        return tuple(f"{self._prefix}:{{register}}:{key}" for key in REGISTER_KEYS)

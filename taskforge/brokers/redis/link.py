@@ -16,6 +16,16 @@ from redis.retry import Retry
 from taskforge.brokers.redis.scripts import Value
 from taskforge.errors import SettingsError
 
+#: What the system does with a connection that is silent (seconds, seconds, times): one that nobody reads from, or
+#: whose other end went without a word, is found dead within half a minute.
+_KEEPALIVE = {
+    getattr(socket, name): value
+    for name, value in (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
+    if hasattr(socket, name)
+}
+#: The timeout (seconds) that a connection is made with, until it is bound by that of its caller.
+_UNBOUND = 5.0
+
 Command: TypeAlias = tuple[Value, ...]
 Reply: TypeAlias = "bytes | int | list[Reply] | None"
 
@@ -45,28 +55,59 @@ def bound(link: Link, timeout: float) -> None:
             link._sock.settimeout(timeout)
 
 
-class Links:
-    """Makes connections to the server of one URL. `timeout` (seconds) bounds each wait for an answer."""
+class Dialler(Protocol):
+    """Makes connections to whatever a URL names."""
 
-    def __init__(self, url: str, timeout: float) -> None:
+    #: Whether it finds the master by itself, wherever that has gone.
+    follows: bool
+
+    def connect(self, timeout: float) -> Link:
+        """A new connection, connected. No wait, now or later, is longer than `timeout` seconds.
+
+        Raises the errors of redis-py and of the operating system.
+        """
+        ...
+
+    def distrust(self) -> None:
+        """The last connection failed: what it spoke to may be gone, or the master no more."""
+        ...
+
+    def describe(self) -> str:
+        """Where the connections go, without any password."""
+        ...
+
+
+class Links:
+    """Makes connections to the server of one URL."""
+
+    follows = False
+
+    def __init__(self, url: str) -> None:
         try:
             self._options: dict[str, object] = dict(parse_url(url))  # type: ignore[no-untyped-call]
             kind = cast("type[AbstractConnection]", self._options.pop("connection_class", Connection))
             self._make = cast("Callable[..., Link]", kind)
             self._tls = issubclass(kind, SSLConnection)
-            self._options |= _said(timeout)
+            self._options |= _said()
             if not issubclass(kind, UnixDomainSocketConnection):
-                self._options["socket_keepalive"] = True
+                self._options |= {"socket_keepalive": True, "socket_keepalive_options": _KEEPALIVE}
             path = urlsplit(url).path.strip("/")
             if path and not path.isdecimal() and "path" not in self._options:
                 raise ValueError(f"its database must be a number, not {path!r}")
-            self.make()
+            self._make(**self._options)
         except (TypeError, ValueError, RedisError) as error:
             raise SettingsError(f"broker: the URL is not one of Redis: {error}") from error
 
-    def make(self) -> Link:
-        """A new connection, which connects when first used."""
-        return self._make(**self._options)
+    def connect(self, timeout: float, host: str = "", port: int = 0) -> Link:
+        """A new connection, connected; to another host and port than the URL's, if these are given."""
+        place = {"host": host, "port": port} if host else {}
+        link = self._make(**self._options | place)
+        bound(link, timeout)
+        link.connect()
+        return link
+
+    def distrust(self) -> None:
+        """Nothing to do: there is one server only."""
 
     def describe(self) -> str:
         """The server, without any password."""
@@ -77,13 +118,13 @@ class Links:
         return f"{scheme}://{options.get('host', 'localhost')}:{options.get('port', 6379)}/{options.get('db', 0)}"
 
 
-def _said(timeout: float) -> dict[str, object]:
+def _said() -> dict[str, object]:
     # CLIENT SETINFO costs two round trips and some proxies refuse it; redis-py 7.2 renamed the way to leave it out.
     known = inspect.signature(AbstractConnection.__init__).parameters
     names = ["driver_info"] if "driver_info" in known else ["lib_name", "lib_version"]
     return {
-        "socket_timeout": timeout,
-        "socket_connect_timeout": timeout,
+        "socket_timeout": _UNBOUND,
+        "socket_connect_timeout": _UNBOUND,
         "retry": Retry(NoBackoff(), 0),
         "retry_on_timeout": False,
         "retry_on_error": [],

@@ -38,17 +38,25 @@ class Listener:
             self._begin()  # a forked child must neither wake its parent nor speak on its connection
         return self._connection is not None
 
+    def renew(self) -> None:
+        """Let a connection go that was made before the wire lost one: it may be half open, or lead to a server that is
+        the master no more. For the thread that listens, before it does.
+        """
+        if self.connected and self._losses != self._wire.losses:
+            self.discard()
+
     def send(self, *command: str | bytes | int | float) -> None:
         """Send one command, on a new connection if there is none."""
         self._closed = False
         try:
             if not self.connected:
-                self._connection = self._wire.connection()
+                self._connection, self._losses = self._wire.connection(), self._wire.losses
                 self.client_id = self._ask_client_id(self._connection)
             link = self._live()
             link.send_packed_command(link.pack_command(*command), check_health=False)
         except (RedisError, OSError) as error:
             self.discard()
+            self._wire.lose(error)
             raise self._wire.broker_error(error) from error
 
     def listen(self, timeout: float) -> Heard:
@@ -78,6 +86,7 @@ class Listener:
             return self._live().read_response(disable_decoding=True)
         except (RedisError, OSError) as error:
             self.discard()
+            self._wire.lose(error)
             raise self._wire.broker_error(error) from error
 
     def has_more(self) -> bool:
@@ -112,7 +121,7 @@ class Listener:
 
     def _begin(self) -> None:
         self._pid, self._closed = os.getpid(), False
-        self._connection, self._pipe = None, None
+        self._connection, self._pipe, self._losses = None, None, 0
         self._guard = threading.Lock()  # over the pipe: a descriptor that was closed may be another file's by now
         self._listening = threading.Lock()
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from taskforge.brokers.redis.link import Reply
 from taskforge.brokers.redis.wire import Wire
-from taskforge.errors import BrokerRefused, BrokerUnsupported
+from taskforge.errors import BrokerRefused, BrokerUnavailable, BrokerUnsupported
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +33,8 @@ def check(wire: Wire, durability: str) -> None:
     if version < OLDEST:
         raise BrokerUnsupported(f"{here} is Redis {facts.get('redis_version')}; it takes 7.0 or newer, or Valkey")
     if facts.get("role", "master") != "master":
+        if wire.follows:
+            raise BrokerUnavailable(f"{here} has just become a replica; the next try asks for the new master")
         raise BrokerRefused(f"{here} is a replica; name the master in the broker's URL")
     _check_eviction(here, facts.get("maxmemory_policy", "noeviction"))
     _check_durability(here, durability, version, facts)

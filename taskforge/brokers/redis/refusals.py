@@ -24,7 +24,11 @@ _CODES = {
     ReadOnlyError: "READONLY",
 }
 #: "Not now": the call may be sent again.
-_PASSING = ("BUSY", "LOADING", "MASTERDOWN", "TRYAGAIN", "CLUSTERDOWN", "UNKILLABLE")
+_PASSING = ("BUSY", "LOADING", "MASTERDOWN", "TRYAGAIN", "CLUSTERDOWN", "UNKILLABLE", "UNBLOCKED")
+#: It says so to a new connection, without a code, and closes it.
+_CROWDED = "max number of clients"
+#: How a server begins that is not, or not yet, the master.
+_NO_MASTER = ("READONLY ", "LOADING ", "MASTERDOWN ", "UNBLOCKED ", "NOREPLICAS ")
 #: "No", and nothing happened; what to check then.
 _REFUSING = {
     "READONLY": "that the URL names the master",
@@ -51,7 +55,7 @@ def broker_error(error: Exception, here: str) -> BrokerError:
             return BrokerUnsupported(f"{here} does not let us in: {said}; check user and password in the broker's URL")
     if code in _REFUSING:
         return BrokerRefused(f"{here} refused, and nothing happened: {said}; check {_REFUSING[code]}")
-    if isinstance(error, ResponseError) and code not in _PASSING and not _passing_class(error):
+    if isinstance(error, ResponseError) and code not in _PASSING and _CROWDED not in said and not _passing_class(error):
         return BrokerUnsupported(f"{here} cannot do this: {said}; check that it is Redis 7.0 or newer, or Valkey")
     return BrokerUnavailable(f"no answer from {here}: {said or type(error).__name__}; check that it runs, and the URL")
 
@@ -60,6 +64,13 @@ def is_unknown_script(answer: object) -> bool:
     """Whether this reply says that the server does not know the script."""
     return isinstance(answer, NoScriptError) or (
         isinstance(answer, ResponseError) and str(answer).startswith("NOSCRIPT ")
+    )
+
+
+def names_no_master(error: Exception) -> bool:
+    """Whether this reply is that of a server which is the master no more, or lets us wait until it knows."""
+    return isinstance(error, ReadOnlyError | BusyLoadingError) or (
+        isinstance(error, ResponseError) and str(error).startswith(_NO_MASTER)
     )
 
 

@@ -33,22 +33,24 @@ class Speaker:
     With hiredis it speaks on the socket itself: redis-py's own ways to write and read take another 3 µs a call.
     """
 
-    def __init__(self, link: Link) -> None:
-        self.link = link
+    def __init__(self, connect: Callable[[float], Link]) -> None:
+        self._connect = connect
+        self._link: Link | None = None
         self._reader: _Reader | None = None
         self._buffer = bytearray(_READ)
 
     def ask(self, commands: Sequence[Command], timeout: float) -> list[Answer]:
         """The replies; of an error that the server replied with, its exception. No wait is longer than `timeout`."""
-        bound(self.link, timeout)
+        link = self._link
+        if link is None:
+            link = self._link = self._connect(timeout)
+        else:
+            bound(link, timeout)
         if hiredis is None:
-            return _ask_slowly(self.link, commands)
-        if self.link._sock is None:
-            self.link.connect()
-            self._reader = None
+            return _ask_slowly(link, commands)
         if self._reader is None:
             self._reader = cast(_Reader, hiredis.Reader(protocolError=InvalidResponse, replyError=ResponseError))
-        sock, reader, buffer = self.link._sock, self._reader, self._buffer
+        sock, reader, buffer = link._sock, self._reader, self._buffer
         assert sock is not None  # it is connected
         pack = cast("Callable[[Command], bytes]", hiredis.pack_command)
         sock.sendall(pack(commands[0]) if len(commands) == 1 else b"".join(map(pack, commands)))
@@ -65,8 +67,9 @@ class Speaker:
 
     def hang_up(self) -> None:
         """Let the connection go; what is asked next connects anew."""
-        self._reader = None
-        self.link.disconnect()
+        link, self._link, self._reader = self._link, None, None
+        if link is not None:
+            link.disconnect()
 
 
 def _ask_slowly(link: Link, commands: Sequence[Command]) -> list[Answer]:

@@ -47,6 +47,8 @@ class RedisWaiter:
         """The ids of watched jobs that end within `timeout` seconds, as soon as there is one."""
         deadline = time.monotonic() + timeout
         ended: list[str] = []
+        with self._subscribing:
+            self._listener.renew()
         while not ended and self._subscribe():
             heard = self._listener.listen(deadline - time.monotonic())
             if heard is not Heard.REPLY:

@@ -3,32 +3,42 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from typing import cast
 
 from redis.exceptions import RedisError, ResponseError
 
-from taskforge.brokers.deadline import left
+from taskforge.brokers.deadline import left, until
 from taskforge.brokers.redis.lending import Lending
-from taskforge.brokers.redis.link import Command, Link, Links, Reply
-from taskforge.brokers.redis.refusals import broker_error, is_unknown_script
+from taskforge.brokers.redis.link import Command, Dialler, Link, Links, Reply
+from taskforge.brokers.redis.refusals import broker_error, is_unknown_script, names_no_master
 from taskforge.brokers.redis.scripts import Value, script_of
+from taskforge.brokers.redis.sentinel import SCHEMES, MasterLinks
 from taskforge.brokers.redis.speech import Speaker
-from taskforge.errors import BrokerError, BrokerUnavailable
+from taskforge.errors import BrokerError, BrokerRefused, BrokerUnavailable, BrokerUnsupported
 
 #: The most connections of one process for calls: one for its exchanger or the sender of its enqueues, one for all the
 #: rest. Calls are short; who finds both in use waits.
 CONNECTIONS = 2
+#: After a lost connection the server is asked for a sign of life, and gets this long (seconds) for each part of it: a
+#: packet that was lost on a dead network must not hold us when the network is back.
+SIGN_OF_LIFE = 2.0
 
 
 class Wire:
-    """Connections to one server, kept for the next call. `check` is what a process asks of the server first."""
+    """Connections to one server, kept for the next call. `check` is what is asked of the server first, by each process
+    and after each loss: who answers then may be another one.
+    """
 
     def __init__(self, url: str, timeout: float, check: Callable[[Wire], None]) -> None:
-        self._links = Links(url, timeout)
+        self._links: Dialler = MasterLinks(url) if url.startswith(SCHEMES) else Links(url)
         self._timeout = timeout
         self._check = check
         self._checked_in: int | None = None
+        self._served = False
+        #: How many connections were lost. What was connected before the last loss is not to be trusted.
+        self.losses = 0
         self._confirm: tuple[Command, ...] = ()
         self._begin()
 
@@ -40,20 +50,33 @@ class Wire:
         """The server, without any password."""
         return self._links.describe()
 
+    @property
+    def follows(self) -> bool:
+        """Whether a server that is the master no more is left for the one that is."""
+        return self._links.follows
+
     def open(self) -> None:
-        """Check the server."""
-        self._check(self)
-        self._checked_in = os.getpid()
+        """Check the server. Raises BrokerUnsupported for one that never served us, and cannot."""
+        losses = self.losses
+        try:
+            with until(time.monotonic() + left(SIGN_OF_LIFE if losses else self._timeout)):
+                self._check(self)
+        except BrokerUnsupported as error:
+            if self._served:
+                raise BrokerRefused(f"{error} (it has served us before)") from error
+            raise
+        self._served = True
+        if self.losses == losses:
+            self._checked_in = os.getpid()
 
     def connection(self) -> Link:
-        """A new connection for the caller's own use, connected."""
+        """A new connection for the caller's own use, connected; its reads wait no longer than SIGN_OF_LIFE."""
         self._ensure_checked()
-        link = self._links.make()
         try:
-            link.connect()
+            return self._links.connect(left(min(SIGN_OF_LIFE, self._timeout)))
         except (RedisError, OSError) as error:
+            self.lose(error)
             raise self.broker_error(error) from error
-        return link
 
     def call(self, commands: Sequence[Command], *, changing: bool = False) -> list[Reply]:
         """Send these commands at once and return their replies. One try: any error discards the connection."""
@@ -76,8 +99,7 @@ class Wire:
             return replies
         except (RedisError, OSError) as error:
             speaker.hang_up()
-            if not isinstance(error, ResponseError):
-                self.close()  # what broke this connection has likely broken the idle ones too
+            self.lose(error)
             raise self.broker_error(error) from error
         except BaseException:
             speaker.hang_up()
@@ -91,8 +113,18 @@ class Wire:
             speaker.hang_up()
             self._speakers.give_back(speaker)
 
+    def lose(self, error: Exception) -> None:
+        """A connection ended with this error. Unless it was a reply, what broke it has likely broken the others."""
+        if not isinstance(error, ResponseError) or (self.follows and names_no_master(error)):
+            self.losses += 1
+            self._checked_in = None
+            self._links.distrust()
+            self.close()
+
     def broker_error(self, error: Exception) -> BrokerError:
         """What an error of redis-py means to us."""
+        if self.follows and names_no_master(error):
+            return BrokerUnavailable(f"{self.describe()} is the master no more; the next try asks for another: {error}")
         return broker_error(error, self.describe())
 
     def _ensure_checked(self) -> None:
@@ -103,7 +135,7 @@ class Wire:
         # A forked child must not speak on its parent's connections. Dropping them closes the child's copies only:
         # redis-py shuts a socket down in no process but the one that made it.
         self._pid = os.getpid()
-        self._speakers = Lending(lambda: Speaker(self._links.make()), CONNECTIONS)
+        self._speakers = Lending(lambda: Speaker(self._links.connect), CONNECTIONS)
 
     def _check_confirmed(self, reply: Reply) -> None:
         copies = reply[0] if isinstance(reply, list) else reply

@@ -65,8 +65,8 @@ class Bells(Protocol):
         """Remove what ears of processes left that died."""
         ...
 
-    def ear(self) -> Ear:
-        """A new ear. Raises OSError where there can be none."""
+    def ear(self, channel: str = "") -> Ear:
+        """A new ear, on this channel if one is named. Raises OSError where there can be none."""
         ...
 
     def close(self) -> None:
@@ -121,8 +121,8 @@ class MemoryBells:
     def sweep(self) -> None:
         """Nothing is left of a process that died."""
 
-    def ear(self) -> Ear:
-        ear = MemoryEar(self._changed, self._ears)
+    def ear(self, channel: str = "") -> Ear:
+        ear = MemoryEar(self._changed, self._ears, channel)
         self._ears[ear.channel] = ear
         return ear
 
@@ -133,8 +133,8 @@ class MemoryBells:
 class MemoryEar:
     """An ear within one process."""
 
-    def __init__(self, changed: threading.Condition, ears: dict[str, MemoryEar]) -> None:
-        self.channel = "w" + secrets.token_hex(8)
+    def __init__(self, changed: threading.Condition, ears: dict[str, MemoryEar], channel: str) -> None:
+        self.channel = channel or "w" + secrets.token_hex(8)
         self.told: deque[str] = deque(maxlen=_EAR_SIZE)
         self._changed, self._ears = changed, ears
 

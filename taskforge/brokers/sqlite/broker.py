@@ -10,6 +10,7 @@ from pathlib import Path
 from taskforge.brokers.protocol import BATCH, BATCH_BYTES, BrokerSettings, Demand, Exchange, Extension
 from taskforge.brokers.sqlite import queues as queue_rows
 from taskforge.brokers.sqlite import usual
+from taskforge.brokers.sqlite.attention import SqliteAttention
 from taskforge.brokers.sqlite.bells import Bells, MemoryBells
 from taskforge.brokers.sqlite.calls import Calls
 from taskforge.brokers.sqlite.connections import Connections
@@ -18,6 +19,7 @@ from taskforge.brokers.sqlite.exchanging import Exchanging
 from taskforge.brokers.sqlite.fifo import FifoBells
 from taskforge.brokers.sqlite.inspector import SqliteInspector
 from taskforge.brokers.sqlite.memory import MemoryConnections
+from taskforge.brokers.sqlite.register import SqliteRegister
 from taskforge.brokers.sqlite.senders import once
 from taskforge.brokers.sqlite.settling import extend, held
 from taskforge.brokers.sqlite.waiter import SqliteWaiter
@@ -46,10 +48,15 @@ class SqliteBroker:
             self._bells = FifoBells(self._path.with_name(self._path.name + "-bells"), self._connections.changes)
         self._calls = Calls(self._connections, self._bells, settings)
         self._inspector = SqliteInspector(self._calls)
+        self._register = SqliteRegister(self._calls)
 
     @property
     def inspector(self) -> SqliteInspector:
         return self._inspector
+
+    @property
+    def register(self) -> SqliteRegister:
+        return self._register
 
     def open(self) -> None:
         with self._connections.write():
@@ -127,6 +134,10 @@ class SqliteBroker:
     def waiter(self) -> SqliteWaiter:
         self._connections.settle_in()
         return SqliteWaiter(self._calls)
+
+    def attend(self, name: str) -> SqliteAttention:
+        self._connections.settle_in()
+        return SqliteAttention(self._calls, name)
 
     def _any_ready(self, queues: Sequence[str]) -> bool:
         with self._calls.read() as (db, _):

@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from hashlib import blake2b
 from typing import TypeVar
 
 from taskforge.brokers import moments
@@ -31,6 +32,8 @@ class Call:
         #: Queues whose bell rings if, at the end of the call, there is still work in them for others.
         self.stirred: set[str] = set()
         self.told: list[tuple[str, str]] = []
+        #: Names of workers, and what each is to be told (see register.Attention).
+        self.nudged: list[tuple[str, str]] = []
         self._settings = settings
         self._queues: dict[str, Queue] = {}
         verbs.run(db, "afresh", x=0)
@@ -73,6 +76,8 @@ class Calls:
             yield call
             call.finish()
         self.spread(call.rung, call.told)
+        for name, word in call.nudged:
+            self.bells.tell(self.attention(name), [word])
 
     def spread(self, rung: Iterable[str], told: Iterable[tuple[str, str]]) -> None:
         """Ring the bells of these queues, and tell channels of the ends of jobs."""
@@ -94,6 +99,10 @@ class Calls:
     def bell(self, queue: str) -> str:
         """The name of a queue's bell, apart from those of other apps on the file."""
         return f"{self.prefix}\0{queue}"
+
+    def attention(self, name: str) -> str:
+        """The channel of a worker's ear: any process can tell it from the name, and it is a file's name."""
+        return f"wa{blake2b(self.bell(name).encode(), digest_size=8).hexdigest()}"
 
     def changes(self) -> object:
         """A value that differs after any change of the database."""

@@ -63,8 +63,8 @@ def promote(call: Call, queue: Queue) -> bool:
 def make_ready(call: Call, queue: Queue, seqs: list[int]) -> None:
     """Put delayed jobs at the end of the ready ones, in this order."""
     call.db.execute(
-        "update jobs set state = 'ready', turn = ? + e.key, due = null, retrying = 0 from json_each(?) e "
-        "where jobs.seq = e.value",
-        (next_turn(call.db, queue, len(seqs)), json.dumps(seqs)),
+        "update jobs set state = 'ready', turn = ? + e.key, since = min(due, ?), due = null, retrying = 0 "
+        "from json_each(?) e where jobs.seq = e.value",
+        (next_turn(call.db, queue, len(seqs)), call.now, json.dumps(seqs)),
     )
     call.stirred.add(queue.name)

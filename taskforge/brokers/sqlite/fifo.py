@@ -123,8 +123,8 @@ class FifoBells:
             os.close(fd)
         return True
 
-    def ear(self) -> Ear:
-        return FifoEar(self._folder)
+    def ear(self, channel: str = "") -> Ear:
+        return FifoEar(self._folder, channel)
 
     def close(self) -> None:
         if self._pid != os.getpid():
@@ -173,13 +173,13 @@ class FifoBells:
 class FifoEar:
     """An ear for other processes: a FIFO of its own, in which each line is an id as a JSON string."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, channel: str = "") -> None:
         self._folder = folder
-        self._begin()
+        self._begin(channel)
 
-    def _begin(self) -> None:
+    def _begin(self, channel: str = "") -> None:
         self._pid = os.getpid()
-        self.channel = "w" + secrets.token_hex(8)
+        self.channel = channel or "w" + secrets.token_hex(8)
         self._path = f"{self._folder}/{self.channel}"
         self._fd = _open_fifo(self._path)
         self._rest = b""

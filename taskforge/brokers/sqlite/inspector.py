@@ -7,9 +7,12 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
+from taskforge.brokers.inspecting import Pressure
+from taskforge.brokers.moments import span
 from taskforge.brokers.protocol import BATCH, PAGE
 from taskforge.brokers.sqlite import mending, queues, records
 from taskforge.brokers.sqlite.calls import Call, Calls
+from taskforge.brokers.sqlite.pressure import pressure
 from taskforge.brokers.sqlite.queues import Queue
 from taskforge.brokers.sqlite.senders import once
 from taskforge.brokers.stamp import Stamp
@@ -31,6 +34,11 @@ class SqliteInspector:
     def counts(self, queue: str) -> Counts:
         with self._calls.read() as (db, now):
             return records.counts(db, now, self._prefix, queue)
+
+    def pressure(self, queue: str, within: timedelta) -> Pressure:
+        with self._calls.read() as (db, now):
+            found = queues.load(db, self._prefix, queue)
+            return Pressure() if found is None else pressure(db, found, now, span(within))
 
     def list(self, queue: str, state: JobState, offset: int = 0, limit: int = 100) -> list[JobRecord]:
         if not 0 <= limit <= PAGE or offset < 0:

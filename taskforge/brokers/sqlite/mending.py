@@ -15,12 +15,14 @@ from taskforge.job import Cancellation, JobState
 
 
 def cancel(call: Call, queue: Queue, job_id: str, keep: timedelta) -> Cancellation:
-    """End a waiting job; ask a running one to stop."""
+    """End a waiting job; ask a running one to stop, and tell its worker."""
     seq, state = _find(call, queue, job_id)
     if state is None or JobState(state).ended:
         return Cancellation.ENDED
     if state == "running":
-        call.db.execute("update jobs set stop = ? where seq = ?", (moments.span(keep), seq))
+        stop = "update jobs set stop = ? where seq = ? returning worker"
+        (worker,) = call.db.execute(stop, (moments.span(keep), seq)).fetchone()
+        call.nudged.append((worker, job_id))
         return Cancellation.REQUESTED
     end(call, queue, [Ending(seq, JobState.CANCELLED, moments.span(keep), "requested")])
     return Cancellation.CANCELLED
@@ -40,7 +42,8 @@ def reprioritise(call: Call, queue: Queue, job_id: str, priority: int) -> bool:
     seq, state = _find(call, queue, job_id)
     if state is None or JobState(state).ended:
         return False
-    call.db.execute("update jobs set rank = ?, turn = ? where seq = ?", (-priority, next_turn(call.db, queue), seq))
+    move = "update jobs set rank = ?, turn = ?, since = ? where seq = ?"
+    call.db.execute(move, (-priority, next_turn(call.db, queue), call.now, seq))
     return True
 
 
@@ -50,8 +53,8 @@ def redrive(call: Call, queue: Queue, job_id: str, body: bytes | None) -> bool:
     if state not in ("dead", "cancelled"):
         return False
     call.db.execute(
-        "update jobs set state = 'ready', turn = ?, enqueued = ?, attempts = 0, crashes = 0, ahead = 0, shelf = null, "
-        "reason = null, ended = null, took = null, kept_until = null, started = null where seq = ?",
+        "update jobs set state = 'ready', turn = ?, enqueued = ?, attempts = 0, crashes = 0, ahead = 0, since = null, "
+        "shelf = null, reason = null, ended = null, took = null, kept_until = null, started = null where seq = ?",
         (next_turn(call.db, queue), call.now, seq),
     )
     call.db.execute(f"update queues set {state} = {state} - 1 where id = ?", (queue.id,))

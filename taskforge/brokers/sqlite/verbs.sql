@@ -47,9 +47,10 @@ create temp trigger do_rerun instead of insert on rerun begin
         );
     insert into errors(seq, error) select seq, error from held where error is not null order by position;
     update jobs set
-            (state, turn, due, retrying, attempts) = (
+            (state, turn, since, due, retrying, attempts) = (
                 select iif(r.delay > 0, 'delayed', 'ready'),
                     iif(r.delay = 0, (select last from turns where queue = new.queue) + r.position + 1, jobs.turn),
+                    iif(r.delay = 0, new.now, jobs.since),
                     iif(r.delay > 0, new.now + r.delay, null), iif(r.delay > 0, r.counts, 0), jobs.attempts + r.counts
                 from returned r where r.seq = jobs.seq
             ),

@@ -22,6 +22,7 @@ not kept shows the values it was about, because taskforge's pytest plugin sees t
 from __future__ import annotations
 
 from taskforge.testing.conformance.ahead import ClaimingAhead
+from taskforge.testing.conformance.attending import Attending
 from taskforge.testing.conformance.bells import Bells
 from taskforge.testing.conformance.claiming import Claiming
 from taskforge.testing.conformance.ends import Ends
@@ -30,7 +31,9 @@ from taskforge.testing.conformance.fencing import Fencing
 from taskforge.testing.conformance.mending import Mending
 from taskforge.testing.conformance.numbers import Numbers
 from taskforge.testing.conformance.passing import Passing
+from taskforge.testing.conformance.pressure import Pressing
 from taskforge.testing.conformance.reading import Reading
+from taskforge.testing.conformance.register import Registering
 from taskforge.testing.conformance.resent import ResentClaims
 from taskforge.testing.conformance.retention import Keeping
 from taskforge.testing.conformance.settling import Settling
@@ -52,5 +55,8 @@ class BrokerConformance(
     Mending,
     Bells,
     Ends,
+    Pressing,
+    Registering,
+    Attending,
 ):
     """Every promise of the broker protocol."""

@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TypeVar
 
-from taskforge.brokers.inspecting import Inspector
+from taskforge.brokers.inspecting import Inspector, Pressure
 from taskforge.brokers.moments import span
 from taskforge.brokers.stamp import Stamp
 from taskforge.job import Cancellation, Counts, JobRecord, JobState
@@ -113,6 +113,9 @@ class MendingWitness:
 
     def counts(self, queue: str) -> Counts:
         return self._true.counts(queue)
+
+    def pressure(self, queue: str, within: timedelta) -> Pressure:
+        return self._true.pressure(queue, within)
 
     def get(self, queue: str, job_id: str) -> JobRecord | None:
         return self._true.get(queue, job_id)

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol, TypeVar, cast
 
-from taskforge.brokers.inspecting import Inspector, Waiter
+from taskforge.brokers.inspecting import Inspector, Pressure, Waiter
 from taskforge.brokers.protocol import Demand, Exchange, Extension
+from taskforge.brokers.register import Attention, Register
 from taskforge.brokers.stamp import Stamp
 from taskforge.errors import BrokerError, BrokerUnavailable
 from taskforge.job import Cancellation, Counts, Delivery, Enqueued, JobRecord, JobState, NewJob
 from taskforge.settlement import Settlement
+from taskforge.testing.registering import SentRegister
 from taskforge.testing.simulation.ledger import Ledger
 from taskforge.testing.simulation.scheduler import Actor, Process, Scheduler
 from taskforge.testing.simulation.telling import asked
@@ -26,6 +28,9 @@ LATEST = 120_000
 
 class Verbs(Protocol):
     """What waits at the other end of the network."""
+
+    @property
+    def register(self) -> Register: ...
 
     def enqueue(self, jobs: Sequence[NewJob], stamp: Stamp) -> list[Enqueued]: ...
 
@@ -152,12 +157,17 @@ class Connection:
     def __init__(self, process: Process, network: Network, verbs: Verbs, inspector: Inspector, ledger: Ledger) -> None:
         self.process, self._network, self._broker, self._ledger = process, network, verbs, ledger
         self._inspector = _Inspector(network, inspector)
+        self._register = SentRegister(network.send, lambda: verbs.register)
         #: Set when there may be something to claim, and when our own side asks to look around.
         self.rung = self.woken = self.listening = False
 
     @property
     def inspector(self) -> Inspector:
         return self._inspector
+
+    @property
+    def register(self) -> Register:
+        return self._register
 
     def open(self) -> None:
         """Takes as long as the process is cut off."""
@@ -208,6 +218,9 @@ class Connection:
     def waiter(self) -> Waiter:
         raise BrokerUnavailable("nobody listens for ends in a simulation; read again instead")
 
+    def attend(self, name: str) -> Attention:
+        raise BrokerUnavailable("nobody is told of anything in a simulation; the keeper's beat is enough")
+
     def close(self) -> None:
         """The broker is everybody's."""
 
@@ -223,6 +236,9 @@ class _Inspector:
 
     def counts(self, queue: str) -> Counts:
         return self._network.send("counts", lambda: self._true.counts(queue))
+
+    def pressure(self, queue: str, within: timedelta) -> Pressure:
+        return self._network.send("pressure", lambda: self._true.pressure(queue, within))
 
     def get(self, queue: str, job_id: str) -> JobRecord | None:
         return self._network.send("get", lambda: self._true.get(queue, job_id))

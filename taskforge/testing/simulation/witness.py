@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from taskforge.brokers.moments import moment
 from taskforge.brokers.protocol import Broker, Demand, Exchange, Extension
+from taskforge.brokers.register import Register
 from taskforge.brokers.stamp import Stamp
 from taskforge.clock import Clock
 from taskforge.errors import StaleCall
@@ -33,6 +34,11 @@ class Witness:
     def now(self) -> int:
         """The broker's time in milliseconds."""
         return moment(self._clock.now())
+
+    @property
+    def register(self) -> Register:
+        """The broker's own: no job's fate hangs on it."""
+        return self.broker.register
 
     def enqueue(self, jobs: Sequence[NewJob], stamp: Stamp) -> list[Enqueued]:
         """Each job is new exactly once, however often the call is sent."""

@@ -11,6 +11,7 @@ local ids      = ARGV[4]  -- msgpack
 -- include: enter
 -- include: leave
 -- include: amend
+-- include: mark
 -- include: ring
 
 local q = queue(keys, 0)
@@ -18,7 +19,7 @@ local refusal = enter(q, clock(now), number)
 if refusal then return refusal end
 local function reprioritise()
   ids = cmsgpack.unpack(ids)
-  local rank = 100 - tonumber(priority)
+  local rank, turn = 100 - tonumber(priority), q.turn
   local ready, delayed = redis.call('ZMSCORE', q.ready, unpack(ids)), redis.call('ZMSCORE', q.delayed, unpack(ids))
   local running, entries = redis.call('ZMSCORE', q.running, unpack(ids)), redis.call('HMGET', q.facts, unpack(ids))
   local answer, seen = {}, {}
@@ -42,6 +43,7 @@ local function reprioritise()
     end
     seen[id] = true
   end
+  if q.turn > turn then mark(q, {turn + 1, math.floor(q.now / 1000)}) end
   if redis.call('EXISTS', q.ready) == 1 then ring(q) end
   return table.concat(answer)
 end

@@ -20,6 +20,7 @@ local function queue(keys, at)
     waiters = keys[at + 16],
     bell = keys[at + 17],
     meta = keys[at + 18],
-    sender = keys[at + 19],
+    turns = keys[at + 19],
+    sender = keys[at + 20],
   }
 end

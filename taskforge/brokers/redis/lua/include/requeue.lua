@@ -2,12 +2,13 @@
 -- include: ended
 -- include: ending
 -- include: latest_moment
+-- include: mark
 -- include: places
 
 -- Deliveries gave their jobs, which run no more, back: ids, their entries, and what include/settle was given of each.
 local function requeue(q, ids, entries, given)
   local back, stops = places(q, ids, entries), redis.call('HMGET', q.stopping, unpack(ids))
-  local facts, ready, delayed, retrying, stopped = {}, {}, {}, {}, nil
+  local facts, ready, delayed, retrying, stopped, turn = {}, {}, {}, {}, nil, q.turn
   for i = 1, #ids do
     local id, e, place, counts, delay = ids[i], entries[i], back[i], given[i][6], given[i][7]
     if counts > 0 then e = amend.count(e, counts, 0) end
@@ -30,6 +31,7 @@ local function requeue(q, ids, entries, given)
   if #facts == 0 then return end
   redis.call('HSET', q.facts, unpack(facts))
   if #ready > 0 then redis.call('ZADD', q.ready, unpack(ready)) end
+  if q.turn > turn then mark(q, {turn + 1, math.floor(q.now / 1000)}) end
   if #delayed > 0 then redis.call('ZADD', q.delayed, unpack(delayed)) end
   if #retrying > 0 then redis.call('SADD', q.retrying, unpack(retrying)) end
   q.moved = true

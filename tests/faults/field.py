@@ -1,0 +1,257 @@
+"""Where a chaos run takes place: a broker with faults of its own, worker parents that are started again, a client."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import redis
+
+from taskforge.testing import Proxy
+from tests.faults.crew import PATIENCE, Crew, children, descendants, kill, living
+from tests.servers import Engine, Server, start, stop, wait_until
+
+#: Parents, worker processes of each, threads of each.
+PARENTS, PROCESSES, THREADS = 2, 2, 6
+#: Seconds. Every outage is shorter by more than a beat (a quarter), so that none costs a lease.
+LEASE = 8.0
+
+
+class SqlitePlace:
+    """Jobs in a file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "jobs.db"
+        self.url = self.direct = f"sqlite:///{self.file}"
+
+    def locked(self, seconds: float) -> None:
+        """Another process has the file to itself; to SQLite a connection of its own is one."""
+        with closing(sqlite3.connect(self.file, timeout=PATIENCE, isolation_level=None)) as db:
+            db.execute("begin immediate")
+            time.sleep(seconds)
+            db.execute("rollback")
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class RedisPlace:
+    """A private server that writes everything down before it answers, behind a proxy."""
+
+    def __init__(self, folder: Path, engine: Engine) -> None:
+        self._folder = folder
+        self._engine = engine
+        self._socket = folder / "s"
+        self._process = self._start()
+        self._proxy = Proxy(str(self._socket))
+        self.url, self.direct = self._proxy.url, f"unix://{self._socket}"
+
+    def cut(self, _seconds: float) -> None:
+        self._proxy.cut()
+
+    def refuse(self, seconds: float) -> None:
+        self._proxy.refuse()
+        self._for(seconds)
+
+    def blackhole(self, seconds: float) -> None:
+        self._proxy.blackhole()
+        self._for(seconds)
+
+    def blackhole_that_loses(self, seconds: float) -> None:
+        self._proxy.blackhole()
+        time.sleep(seconds)
+        self._proxy.cut()
+        self._proxy.restore()
+
+    def latency(self, seconds: float) -> None:
+        self._proxy.delay(0.2)
+        self._for(seconds)
+
+    def reply_cut(self, seconds: float) -> None:
+        self._proxy.cut_reply_after(int(seconds * 1000) % 100)
+
+    def scripts_forgotten(self, _seconds: float) -> None:
+        self._ask("SCRIPT", "FLUSH")
+
+    def clients_killed(self, _seconds: float) -> None:
+        self._ask("CLIENT", "KILL", "TYPE", "normal")
+        self._ask("CLIENT", "KILL", "TYPE", "pubsub")
+
+    def paused(self, seconds: float) -> None:
+        self._ask("CLIENT", "PAUSE", int(seconds * 1000))
+        time.sleep(seconds)
+
+    def asleep(self, seconds: float) -> None:
+        self._ask("DEBUG", "SLEEP", min(seconds, 2.0))
+
+    def read_only(self, seconds: float) -> None:
+        self._ask("REPLICAOF", "127.0.0.1", "1")
+        time.sleep(seconds)
+        self._ask("REPLICAOF", "NO", "ONE")
+
+    def memory_full(self, seconds: float) -> None:
+        self._ask("CONFIG", "SET", "maxmemory", "1mb")
+        time.sleep(seconds)
+        self._ask("CONFIG", "SET", "maxmemory", "0")
+
+    def restarted(self, _seconds: float) -> None:
+        stop(self._process)  # by SIGKILL
+        self._process = self._start()
+
+    def close(self) -> None:
+        self._proxy.close()
+        stop(self._process)
+
+    def _for(self, seconds: float) -> None:
+        time.sleep(seconds)
+        self._proxy.restore()
+
+    def _ask(self, *command: object) -> object:
+        with redis.Redis(unix_socket_path=str(self._socket)) as client:
+            return client.execute_command(*command)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        process = start(
+            self._engine, self._folder, ("--appendonly", "yes", "--enable-debug-command", "local", "--maxclients", "500")
+        )
+        wait_until(self._answers, PATIENCE, "the server answering")
+        return process
+
+    def _answers(self) -> bool:
+        with suppress(redis.RedisError):
+            return bool(self._ask("PING"))
+        return False
+
+
+Place = SqlitePlace | RedisPlace
+
+
+@dataclass
+class Field:
+    """The place, the crew, and what has been dealt. `client` starts the client at the next job to be confirmed."""
+
+    place: Place
+    crew: Crew
+    client: Callable[[], subprocess.Popen[bytes]]
+    parents: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    #: Process → when (monotonic) it was killed, or was frozen until.
+    killed: dict[int, float] = field(default_factory=dict)
+    frozen: dict[int, float] = field(default_factory=dict)
+    #: What should not have happened.
+    complaints: list[str] = field(default_factory=list)
+    enqueuing: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self.parents = [self._parent() for _ in range(PARENTS)]
+        self.enqueuing = self.client()
+
+    def watch(self) -> None:
+        """Start again what has ended, as a service manager does; that workers end unasked is a complaint."""
+        for index, parent in enumerate(self.parents):
+            if parent.poll() is not None:
+                self.complaints.append(f"a parent ended by itself, with {parent.returncode}: {self.crew.log()}")
+                self.parents[index] = self._parent()
+        if self.enqueuing is not None and self.enqueuing.poll() not in (None, 0):
+            self.complaints.append(f"the client ended with {self.enqueuing.returncode}: {self.crew.log()}")
+            self.enqueuing = self.client()
+
+    def kill_child(self, which: int) -> None:
+        self._kill(_chosen(self._workers(), which))
+
+    def kill_isolated_child(self, which: int) -> None:
+        self._kill(_chosen([each for worker in self._workers() for each in children(worker)], which))
+
+    def kill_half(self, which: int) -> None:
+        """Every worker process of one parent."""
+        self._kill(children(self.parents[which % PARENTS].pid))
+
+    def kill_parent(self, which: int) -> None:
+        """Its children end their runs in order and go by themselves."""
+        index = which % PARENTS
+        orphans = children(self.parents[index].pid)
+        kill(self.parents[index].pid)
+        self.parents[index].wait(PATIENCE)
+        self.parents[index] = self._parent()
+        try:
+            wait_until(lambda: not set(orphans) & living(), PATIENCE)
+        except AssertionError:
+            self.complaints.append(f"children outlived their parent by {PATIENCE} s")
+            self._kill(orphans)
+
+    def kill_all(self, _which: int) -> None:
+        everyone = [pid for parent in self.parents for pid in (parent.pid, *descendants(parent.pid))]
+        self._kill(everyone)
+        for parent in self.parents:
+            parent.wait(PATIENCE)
+        self.parents = [self._parent() for _ in range(PARENTS)]
+
+    def replace_parent(self, which: int) -> None:
+        """SIGTERM to one, and another in its place: a deploy."""
+        index = which % PARENTS
+        old, self.parents[index] = self.parents[index], self._parent()
+        kill(old.pid, signal.SIGTERM)
+        try:
+            if code := old.wait(PATIENCE + 30):
+                self.complaints.append(f"a parent that was told to end did so with {code}: {self.crew.log()}")
+        except subprocess.TimeoutExpired:
+            self.complaints.append("a parent that was told to end did not")
+            self._kill([old.pid, *descendants(old.pid)])
+
+    def freeze_child(self, which: int) -> None:
+        """For longer than its lease."""
+        for pid in _chosen(self._workers(), which):
+            self.frozen[pid] = float("inf")
+            kill(pid, signal.SIGSTOP)
+            time.sleep(LEASE * 1.4)
+            kill(pid, signal.SIGCONT)
+            self.frozen[pid] = time.monotonic()
+
+    def freeze_parent(self, which: int) -> None:
+        parent = self.parents[which % PARENTS]
+        kill(parent.pid, signal.SIGSTOP)
+        time.sleep(2)
+        kill(parent.pid, signal.SIGCONT)
+
+    def kill_client(self, _which: int) -> None:
+        if self.enqueuing is not None and self.enqueuing.poll() is None:
+            self.enqueuing.kill()
+            self.enqueuing.wait(PATIENCE)
+            self.enqueuing = self.client()
+
+    def close(self) -> None:
+        """End the workers in order; whoever does not is a complaint."""
+        left = [pid for parent in self.parents for pid in descendants(parent.pid)]
+        with ExitStack() as stack:
+            stack.callback(self.place.close)
+            stack.callback(self.crew.close)
+            for parent in self.parents:
+                parent.send_signal(signal.SIGTERM)
+            for parent in self.parents:
+                if code := parent.wait(PATIENCE + 30):
+                    self.complaints.append(f"at the end a parent ended with {code}: {self.crew.log()}")
+            wait_until(lambda: not set(left) & living(), PATIENCE, "the end of all processes")
+
+    def _parent(self) -> subprocess.Popen[bytes]:
+        return self.crew.start(
+            *("--threads", str(THREADS), "--slots", "20"), processes=PROCESSES, lease=LEASE, grace=25, call_timeout=10
+        )
+
+    def _workers(self) -> list[int]:
+        return [child for parent in self.parents for child in children(parent.pid)]
+
+    def _kill(self, pids: Sequence[int]) -> None:
+        for pid in pids:
+            # Whatever it has started dies with it, or does wrong.
+            for each in (pid, *descendants(pid)):
+                self.killed[each] = time.monotonic()
+            kill(pid)
+
+
+def _chosen(pids: Sequence[int], which: int) -> list[int]:
+    return [pids[which % len(pids)]] if pids else []

@@ -1,0 +1,58 @@
+"""The ledger: what runs wrote down, a file per process, a line at a time, so that the death of a process loses none."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+#: The environment variable that names the folder.
+FOLDER = "FAULTS_LEDGER"
+
+
+class Line(NamedTuple):
+    """`what` happened to the job at `at`, in monotonic seconds, which all processes of a machine share."""
+
+    what: str
+    id: str
+    pid: int
+    at: float
+
+
+@cache
+def _book(folder: str, pid: int) -> int:
+    return os.open(Path(folder) / str(pid), os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o644)
+
+
+def write_down(what: str, job_id: str) -> None:
+    """One line, written at once: it is there even if the process dies in the next moment."""
+    # The system's own clock, in case a test has changed Python's.
+    now = time.clock_gettime(time.CLOCK_MONOTONIC)
+    os.write(_book(os.environ[FOLDER], os.getpid()), f"{what} {job_id} {now:.4f}\n".encode())
+
+
+class Ledger:
+    """The folder, read."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def lines(self, *whats: str) -> Iterator[Line]:
+        """Every line, or those with one of these words; process by process, each in its order."""
+        for path in sorted(self.folder.iterdir(), key=lambda path: int(path.name)):
+            with path.open() as file:
+                for line in file:
+                    if line.endswith("\n"):  # the last line of a process that could write no more may be a part of one
+                        what, job_id, at = line.split()
+                        if not whats or what in whats:
+                            yield Line(what, job_id, int(path.name), float(at))
+
+    def of(self, job_id: str, *whats: str) -> list[Line]:
+        """The lines of one job, in the order of time."""
+        return sorted((line for line in self.lines(*whats) if line.id == job_id), key=lambda line: line.at)
+
+    def count(self, *whats: str) -> int:
+        return sum(1 for _ in self.lines(*whats))
