@@ -32,11 +32,12 @@ class RunError:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run says it is."""
+    """How far a run says it is. `checkpoint` is what the job's runs have kept to go on from."""
 
     done: float
     total: float | None
     note: str
+    checkpoint: object = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +130,9 @@ def pack_error(codec: Codec, attempt: int, at: datetime, kind: str, message: str
     return codec.plain([attempt, at.timestamp(), kind, message, traceback])
 
 
-def pack_progress(codec: Codec, done: float, total: float | None, note: str) -> bytes:
-    """A run's progress as the broker keeps it."""
-    return codec.plain([done, total, note])
+def pack_progress(codec: Codec, done: float, total: float | None, note: str, checkpoint: bytes = b"") -> bytes:
+    """A run's progress as the broker keeps it; its checkpoint is packed already."""
+    return codec.plain([done, total, note, checkpoint] if checkpoint else [done, total, note])
 
 
 def read_error(codec: Codec, blob: bytes) -> RunError:
@@ -153,6 +154,8 @@ def _progress(codec: Codec, blob: bytes | None) -> Progress | None:
     match _plain(codec, blob) if blob else None:
         case [int() | float() as done, int() | float() | None as total, str(note)]:
             return Progress(done, total, note)
+        case [int() | float() as done, int() | float() | None as total, str(note), bytes(checkpoint)]:
+            return Progress(done, total, note, _plain(codec, checkpoint))
         case _:
             return None
 

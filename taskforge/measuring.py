@@ -96,6 +96,14 @@ def places_of(app: Taskforge, queues: Iterable[str], threads: int, slots: int) -
     return max(0, slots - threads) if kinds == {True} else slots
 
 
+def load_of(
+    pressure: Pressure, *, busy: int, processes: int, places: float, throughput: float, per_job: float | None = None
+) -> Load:
+    """What presses, and the processes that work on it, as the policy takes them; see `scaling.Load`."""
+    oldest = None if pressure.oldest is None else pressure.oldest.total_seconds()
+    return Load(pressure.ready, pressure.soon, oldest, busy, processes, places, throughput, per_job)
+
+
 def _load(
     app: Taskforge, part: Mapping[str, Pressure], working: Sequence[WorkerCard], every: Mapping[str, Pressure]
 ) -> Load:
@@ -104,10 +112,8 @@ def _load(
     pressure = together(part.values())
     slots = sum(card.slots for card in cards)
     times = [card.seconds_per_job for card in cards if card.seconds_per_job > 0]
-    return Load(
-        ready=pressure.ready,
-        soon=pressure.soon,
-        oldest=None if pressure.oldest is None else pressure.oldest.total_seconds(),
+    return load_of(
+        pressure,
         # Some of the running ones stand in line still, and some may be held by workers that are no more.
         busy=min(pressure.running, slots) if cards else pressure.running,
         processes=len(cards),

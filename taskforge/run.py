@@ -8,12 +8,14 @@ from contextvars import ContextVar
 from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
-from typing import ParamSpec, Protocol, TypeVar
+from typing import ParamSpec, Protocol, TypeAlias, TypeVar
 
 from taskforge.brokers.protocol import BATCH, BATCH_BYTES
 from taskforge.clock import Clock
+from taskforge.codec import Codec
 from taskforge.errors import AppError, StopRequested
 from taskforge.handle import JobHandle
+from taskforge.info import JobInfo
 from taskforge.job import Delivery, NewJob
 from taskforge.options import RunOptions
 from taskforge.task import AnyTask, Args, Call
@@ -31,10 +33,15 @@ class StopCause(StrEnum):
     LOST = "lost"
 
 
+#: How far a run is: done, total, note, and its checkpoint, packed.
+Said: TypeAlias = tuple[float, float | None, str, bytes]
+
+
 class JobMaker(Protocol):
     """The app, as far as a run needs it: tells the time, and makes jobs without sending them."""
 
     clock: Clock
+    codec: Codec
 
     def new_jobs(self, call: Call[..., object], arguments: Sequence[Args]) -> list[NewJob]: ...
 
@@ -54,7 +61,7 @@ class Run:
     cause: StopCause | None = None
     on_stop: Callable[[], None] | None = None
     then: Sequence[NewJob] = ()
-    latest_progress: tuple[float, float | None, str] | None = None
+    latest_progress: Said | None = None
     on_progress: Callable[[], None] | None = None
     #: When it was put in line, began, and must end (monotonic seconds); and how long it took.
     handed_out = 0.0
@@ -70,6 +77,9 @@ class Run:
     seq = cell = 0
     _stop: threading.Event | None = None
     _then_size = 0
+    _said: Said = (0.0, None, "", b"")
+    _resumed: object = None
+    _asked = False
 
     def __init__(
         self,
@@ -156,9 +166,34 @@ class Run:
         if not isinstance(note, str):
             raise TypeError(f"progress: note must be text, not {note!r}")
         note = note.encode("utf-8", "replace").decode()
-        self.latest_progress = (done, total, note[:500])
-        if self.on_progress is not None:
-            self.on_progress()
+        self._say((done, total, note[:500], self._said[3]))
+
+    def checkpoint(self, value: object = None) -> None:
+        """A point from which the job can go on: keep `value` for its next run, then stop here if asked to.
+
+        What was kept before stands when `value` is None. Any values that arguments may have, but for classes, up to
+        64 KiB. Travels like progress: a run that stops here, or fails, has kept it for certain; one that is killed may
+        have lost the last second. Raises StopRequested, EncodeError or PayloadTooLarge.
+        """
+        if value is not None:
+            self._resumed, self._asked = value, True
+            self._say((*self._said[:3], self._maker.codec.kept(self.task, value)))
+        self.raise_if_stopped()
+
+    def checkpointed(self) -> object:
+        """What the job's runs, this or an earlier one, have kept with `checkpoint`; None where there is nothing.
+
+        Asks the broker, once. Raises WouldBlock inside a running event loop, where `acheckpointed` is the way.
+        """
+        if not self._asked:
+            self._resume(self._maker.job(self.id, self.queue).info())
+        return self._resumed
+
+    async def acheckpointed(self) -> object:
+        """`checkpointed` without blocking the event loop."""
+        if not self._asked:
+            self._resume(await self._maker.job(self.id, self.queue).ainfo())
+        return self._resumed
 
     def enqueue_on_success(self, call: Call[P, R], *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """Enqueue a job if and only if this run succeeds, in the same step. `call` is a task, or `task.using(…)`.
@@ -174,6 +209,17 @@ class Run:
             )
         self.then = [*self.then, job]
         return self._maker.job(job.id, job.queue)  # type: ignore[return-value]  # R is the task's
+
+    def _resume(self, known: JobInfo) -> None:
+        self._asked = True
+        if known.progress is not None and known.progress.checkpoint is not None:
+            self._resumed = known.progress.checkpoint
+            self._said = (*self._said[:3], self._maker.codec.kept(self.task, self._resumed))
+
+    def _say(self, said: Said) -> None:
+        self._said = self.latest_progress = said
+        if self.on_progress is not None:
+            self.on_progress()
 
     # The worker's side.
 

@@ -118,6 +118,22 @@ class Codec:
                 return Envelope(task, arguments, options, body[1])
         raise DecodeError("the body is not a task, its arguments and its options")
 
+    def kept(self, task: str, value: object) -> bytes:
+        """What a run keeps for the next one, packed: plain data, within the limit of a result.
+
+        Raises EncodeError and PayloadTooLarge.
+        """
+        try:
+            data = self._write([VERSION, value], _NO_TYPES, MAX_DEPTH + 1)
+        except Exception as error:
+            raise _refused(task, [("the checkpoint", "checkpoint", value)], _NO_TYPES, error) from error
+        if len(data) > self.result_limit:
+            raise PayloadTooLarge(
+                f"the checkpoint of {task} takes {len(data):,} bytes, over the limit of {self.result_limit:,}: "
+                "store it elsewhere and keep a path or a key to it, or raise result_limit"
+            )
+        return data
+
     def plain(self, value: object) -> bytes:
         """A small record of our own (an error, a progress): types as in arguments but no classes, and no limit."""
         try:

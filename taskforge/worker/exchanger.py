@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from taskforge.brokers.protocol import BATCH, BATCH_BYTES, LOOK_EVERY, Broker, Demand, Exchange
 from taskforge.errors import BrokerError
+from taskforge.info import pack_progress
 from taskforge.job import Delivery
 from taskforge.outcome import HandedBack, Outcome
 from taskforge.run import Run
@@ -180,12 +181,23 @@ class Exchanger:
 
     def exchange(self, demand: Demand, ended: Sequence[Ended]) -> Exchange:
         """Send one exchange until it is answered, then free the slots of what it settled."""
+        self._report_last(ended)
         reply = self.persistence.exchange(demand, [settlement for _, settlement in ended])
         self.slots.let_go([run for run, _ in ended if run is not None])
         tell(self.app, ended, reply.refused)
         if ended and not self.slots and not self._ended:
             self.empty.set()
         return reply
+
+    def _report_last(self, ended: Sequence[Ended]) -> None:
+        """What runs said last goes before what becomes of their jobs: the next run may go on from there."""
+        for run, settlement in ended:
+            if run is None or run.latest_progress is None or not isinstance(settlement, Requeue):
+                continue
+            try:
+                self.broker.report(run.delivery, pack_progress(self.app.codec, *run.latest_progress))
+            except BrokerError as error:
+                logger.debug("progress_not_reported", extra={"error": str(error), "job": run.id})
 
     def _hand_out(self, reply: Exchange) -> int:
         """Open each delivery and give it to its executor."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
-import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -16,7 +15,7 @@ from typing import NamedTuple
 
 from taskforge import Taskforge, TaskforgeError
 from tests.faults import program
-from tests.faults.crew import PATIENCE, Crew
+from tests.faults.crew import Crew
 from tests.faults.field import Field, Place, RedisPlace, SqlitePlace
 from tests.faults.kinds import QUEUES, number_of
 from tests.faults.ledger import FOLDER, Ledger
@@ -87,7 +86,7 @@ def run(place: Place, folder: Path, size: Size, seed: int) -> Verdict:
     crew, client_ledger = Crew(place.url, folder), Ledger(folder / "client")
     client_ledger.folder.mkdir()
 
-    def client() -> object:
+    def client() -> subprocess.Popen[bytes]:
         confirmed = max((number_of(line.id) for line in client_ledger.lines("confirmed")), default=-1)
         return crew.run(
             "tests.faults.client",
@@ -107,3 +106,107 @@ def run(place: Place, folder: Path, size: Size, seed: int) -> Verdict:
         program.app.close()
     verdict.complaints += field.complaints
     return verdict
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The exit code: 0 when every promise was kept."""
+    options = _options(arguments)
+    complaints = 0
+    for broker in options.broker:
+        size = Size(*(each // len(options.broker) for each in (options.jobs, options.faults, options.seconds)))
+        with tempfile.TemporaryDirectory(prefix="tf-") as folder:
+            print(
+                f"{broker}: {size.jobs:,} jobs, {size.faults} faults, {size.seconds:g} s, seed {options.seed}",
+                flush=True,
+            )
+            began = time.monotonic()
+            verdict = run(_place(broker, Path(folder)), Path(folder), size, options.seed)
+            print(report(verdict, size, time.monotonic() - began), flush=True)
+            complaints += len(verdict.complaints)
+    return 1 if complaints else 0
+
+
+def report(verdict: Verdict, size: Size, took: float) -> str:
+    """What there is to say about a run."""
+    lines = [f"  {verdict.runs:,} runs, {verdict.extra_runs} of them again after a crash; {took:.0f} s in all"]
+    for name, seconds in sorted(verdict.recovered.items()):
+        lines.append(f"  {name:22} {len(seconds):4} x, next run began after {max(seconds):5.2f} s at most")
+    lines += [f"  COMPLAINT: {each}" for each in verdict.complaints] or ["  nothing lost, nothing settled twice"]
+    return "\n".join(lines)
+
+
+def _deal(field: Field, faults: Sequence[Fault], seconds: float, log: Path) -> list[Dealt]:
+    """Spread them over the time, and write down each as it is dealt."""
+    began, dealt = time.monotonic(), []
+    with log.open("w") as book:
+        for index, fault in enumerate(faults):
+            _watch_until(field, began + seconds * index / len(faults))
+            at = time.monotonic()
+            deal = getattr(field, fault.name, None)
+            if deal is not None:
+                deal(fault.which)
+            else:
+                getattr(field.place, fault.name)(fault.seconds)
+            dealt.append(Dealt(fault.name, at, time.monotonic()))
+            book.write(json.dumps({**fault._asdict(), "at": at - began, "until": dealt[-1].until - began}) + "\n")
+            book.flush()
+    return dealt
+
+
+def _watch_until(field: Field, moment: float) -> None:
+    while True:
+        field.watch()
+        left = moment - time.monotonic()
+        if left <= 0:
+            return
+        time.sleep(min(left, 0.2))
+
+
+def _await_end(field: Field, app: Taskforge, jobs: int) -> None:
+    """Until every job has ended; give up when none ends any more."""
+    ended, progressed = -1, time.monotonic()
+    while time.monotonic() < progressed + STUCK:
+        _watch_until(field, time.monotonic() + 0.5)
+        try:
+            counts = [app.inspector.counts(queue) for queue in QUEUES]
+        except TaskforgeError:
+            continue  # it may still be busy reading its file after the last restart
+        now = sum(each.succeeded + each.dead + each.cancelled for each in counts)
+        if now == jobs:
+            return
+        if now > ended:
+            ended, progressed = now, time.monotonic()
+    field.complaints.append(
+        f"after {STUCK:g} s without any job ending, {jobs - ended} have not ended: {field.crew.log()}"
+    )
+
+
+def _place(broker: str, folder: Path) -> Place:
+    if broker == "sqlite":
+        return SqlitePlace(folder)
+    engine = next((engine for engine in engines() if engine.name.startswith(broker)), None)
+    if engine is None:
+        raise SystemExit(
+            f"--broker {broker}: this machine has {', '.join(each.name for each in engines())}, and sqlite"
+        )
+    return RedisPlace(folder, engine)
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        "tests.faults.chaos", description="Deal faults to workers, and judge what they did."
+    )
+    parser.add_argument("--jobs", type=int, default=100_000, help="on all brokers together [%(default)s]")
+    parser.add_argument("--faults", type=int, default=200, help="on all brokers together [%(default)s]")
+    parser.add_argument("--seconds", type=int, default=600, help="over which they are spread [%(default)s]")
+    parser.add_argument("--seed", type=int, default=random.randrange(1_000_000), help="of the faults [a random one]")
+    parser.add_argument("--broker", nargs="+", default=["sqlite", _first_engine()], help="[%(default)s]")
+    return parser.parse_args(arguments)
+
+
+def _first_engine() -> str:
+    return next((engine.name for engine in engines()), "redis")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -18,10 +18,10 @@ LOOK = 1.0
 
 
 async def enqueue(first: int, end: int, rate: float) -> None:
-    """Jobs `first` to `end` - 1, `rate` of them a second. After each batch that is confirmed it writes down the last."""
+    """Jobs `first` to `end` - 1, `rate` of them a second. The last of each confirmed batch is written down."""
     began = looked = time.monotonic()
     for start in range(first, end, BATCH):
-        numbers = range(start, min(end, start + BATCH))
+        numbers = list(range(start, min(end, start + BATCH)))
         while numbers := [each for each in await asyncio.gather(*map(_unconfirmed, numbers)) if each is not None]:
             await asyncio.sleep(0.1)
         last = min(end, start + BATCH) - 1
@@ -35,10 +35,10 @@ async def enqueue(first: int, end: int, rate: float) -> None:
 
 async def _unconfirmed(number: int) -> int | None:
     """Enqueue one; its number if the broker did not confirm it. The same id may be sent as often as it takes."""
-    task: Call[..., object] = getattr(program, kind_of(number).name)
+    name = kind_of(number).name
+    task: Call[..., object] = getattr(program, name)
     try:
-        delay = {"delay": number % 30 / 10} if kind_of(number).name == "delayed" else {}
-        await task.using(job_id=id_of(number), **delay).aenqueue(number)
+        await task.using(job_id=id_of(number), delay=number % 30 / 10 if name == "delayed" else 0).aenqueue(number)
     except TaskforgeError:
         return number
     return None

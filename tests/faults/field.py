@@ -15,7 +15,7 @@ import redis
 
 from taskforge.testing import Proxy
 from tests.faults.crew import PATIENCE, Crew, children, descendants, kill, living
-from tests.servers import Engine, Server, start, stop, wait_until
+from tests.servers import Engine, start, stop, wait_until
 
 #: Parents, worker processes of each, threads of each.
 PARENTS, PROCESSES, THREADS = 2, 2, 6
@@ -118,7 +118,9 @@ class RedisPlace:
 
     def _start(self) -> subprocess.Popen[bytes]:
         process = start(
-            self._engine, self._folder, ("--appendonly", "yes", "--enable-debug-command", "local", "--maxclients", "500")
+            self._engine,
+            self._folder,
+            ("--appendonly", "yes", "--enable-debug-command", "local", "--maxclients", "500"),
         )
         wait_until(self._answers, PATIENCE, "the server answering")
         return process

@@ -6,22 +6,23 @@ from typing import NamedTuple
 
 
 class Kind(NamedTuple):
-    """`share` of all jobs in percent; `runs` that an undisturbed job makes; `queue` it waits in; whether it `fails`."""
+    """`share` of all jobs in percent; `runs` of an undisturbed job; whether it `fails`, and `returns` its number."""
 
     name: str
     share: int
     queue: str
     runs: int = 1
     fails: bool = False
+    returns: bool = False
 
 
 KINDS = (
     Kind("fast", 60, "quick"),
-    Kind("slow", 4, "slow"),
+    Kind("slow", 4, "slow", returns=True),
     Kind("coroutine", 12, "quick"),
-    Kind("isolated", 4, "slow"),
+    Kind("isolated", 4, "slow", returns=True),
     Kind("failing", 4, "quick", runs=2, fails=True),
-    Kind("retried", 5, "slow", runs=2),
+    Kind("retried", 5, "slow", runs=2, returns=True),
     Kind("snoozed", 3, "quick", runs=2),
     Kind("delayed", 8, "slow"),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import pytest
 import redis
@@ -86,17 +86,15 @@ def test_a_frozen_server_is_an_outage_of_which_the_log_tells_once(
 
 def test_a_restarted_server_is_found_again(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
     options = ("--appendonly", "yes")
-    with serve(engine, *options) as own:
+    with serve(engine, *options) as own, ExitStack() as restarted:
         load = Load(own.url, caplog)
 
         with load.running():
             _kill(own)
             load.wait_for_outage()
             load.assert_idle(1.0)
-            again = start(engine, own.folder, options)
+            restarted.callback(stop, start(engine, own.folder, options))
             load.assert_recovers()
-            load.app.close()
-        stop(again)
 
     load.assert_one_outage()
 
@@ -243,16 +241,15 @@ def test_a_server_without_room_for_another_client_is_asked_again(own: Server, ca
 
 
 def test_workers_go_on_after_a_restart_with_empty_memory(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
-    with serve(engine) as own:
+    with serve(engine) as own, ExitStack() as restarted:
         load = Load(own.url, caplog)
 
         with load.running():
             _kill(own)
             load.wait_for_outage()
-            again = start(engine, own.folder)
+            load.forget()
+            restarted.callback(stop, start(engine, own.folder))
             load.assert_recovers()
-            load.app.close()
-        stop(again)
 
     load.assert_one_outage()
 

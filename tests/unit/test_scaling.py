@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -166,6 +167,7 @@ class Queue:
     coming: list[float] = field(default_factory=list)
     wanted: list[int] = field(default_factory=list)
     longest: float = 0.0
+    steering: Callable[[Goal, Course, Load], Course] = steer
 
     def run(self, rate: Callable[[float], float], seconds: float) -> Queue:
         """Jobs come at this rate for so long."""
@@ -178,7 +180,7 @@ class Queue:
             due -= int(due)
             done += self._work()
             if self.now >= asked:
-                course = steer(self.goal, course, self._load(done / ROUND))
+                course = self.steering(self.goal, course, self._load(done / ROUND))
                 self._become(course.wanted)
                 done, asked = 0, asked + ROUND
         return self
@@ -216,6 +218,19 @@ class Queue:
 
     def settled(self, since: float) -> set[int]:
         return set(self.wanted[int(since / ROUND) :])
+
+
+class Outside:
+    """An outside scaler that follows what each single moment needs: up at once, down to the most of five minutes."""
+
+    def __init__(self) -> None:
+        self.lately: deque[int] = deque(maxlen=int(300 / ROUND))
+
+    def __call__(self, goal: Goal, course: Course, load: Load) -> Course:
+        self.lately.append(needed(goal, replace(load, per_job=0.5)))
+        if self.lately[-1] > course.wanted:
+            return Course(min(self.lately[-1], max(2 * course.wanted, course.wanted + 4)))
+        return Course(min(course.wanted, max(self.lately)))
 
 
 @pytest.mark.parametrize("rate", [1, 7, 15, 16, 17, 24, 30, 31, 47, 79, 81, 140])
@@ -286,3 +301,24 @@ def test_after_the_load_it_goes_back_to_its_minimum() -> None:
     assert max(queue.wanted) >= 8
     assert queue.wanted[-1] == 0
     assert queue.turns() == 1
+
+
+@pytest.mark.parametrize("rate", [1, 15, 17, 31, 79, 140])
+def test_an_outside_scaler_that_is_slow_to_shrink_finds_the_number_for_a_steady_load(rate: float) -> None:
+    queue = Queue(Goal(1, 40), takes=lambda at: 0.5, steering=Outside())
+
+    queue.run(lambda at: rate, 1_200)
+
+    assert len(queue.settled(600)) == 1, queue.wanted
+    assert math.ceil(rate / 16) <= queue.wanted[-1] <= math.ceil(rate / 16 * 1.5) + 1
+    assert queue.longest < 60
+
+
+@pytest.mark.parametrize("period", [10, 40, 200])
+def test_an_outside_scaler_that_is_slow_to_shrink_does_not_flap_under_bursts(period: float) -> None:
+    queue = Queue(Goal(0, 40), takes=lambda at: 0.5, steering=Outside())
+
+    queue.run(lambda at: 200 if at % period < 5 else 0, 1_800)
+
+    assert queue.turns(since=600) == 0, queue.wanted
+    assert queue.longest < 60

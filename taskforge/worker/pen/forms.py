@@ -87,11 +87,18 @@ def delivery_from_plain(plain: Sequence[object]) -> Delivery:
 
 def _job(plain: object) -> NewJob:
     match plain:
-        case [str(id), str(queue), bytes(body), int(priority), delay, at, expires]:
-            fits = isinstance(delay, timedelta | None) and isinstance(at, datetime | None)
-            if fits and isinstance(expires, timedelta | datetime | None):
-                return NewJob(id, queue, body, priority, delay, at, expires)
-    raise DecodeError("not a job")
+        case [
+            str(id),
+            str(queue),
+            bytes(body),
+            int(priority),
+            (timedelta() | None) as delay,
+            (datetime() | None) as at,
+            (timedelta() | datetime() | None) as expires,
+        ]:
+            return NewJob(id, queue, body, priority, delay, at, expires)
+        case _:
+            raise DecodeError("not a job")
 
 
 def _error(plain: object) -> CarriedError:

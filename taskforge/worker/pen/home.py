@@ -27,8 +27,15 @@ Home = dict[str, object]
 
 
 def home_of(app: Taskforge) -> Home | None:
-    """What a child needs to have this app, as plain data; None where it is in no module's global variable."""
-    for name, module in sorted(sys.modules.items(), key=lambda each: each[0] == "__main__"):
+    """What a child needs to have this app, as plain data; None where it is in no module's global variable.
+
+    Others may have imported it: a module with tasks of it is preferred, and the script comes last.
+    """
+    tasks = {task.function.__module__ for task in app.tasks}
+    for name in sorted(sys.modules, key=lambda name: (name == "__main__", name not in tasks)):
+        if name.partition(".")[0] == "taskforge":
+            continue
+        module = sys.modules[name]
         # Not `vars`: some modules are objects of classes that answer anything.
         for key, value in list(getattr(module, "__dict__", {}).items()):
             if value is app:

@@ -33,7 +33,11 @@ class Loop:
         async def stoppable() -> Outcome:
             task, loop = asyncio.current_task(), asyncio.get_running_loop()
             assert task is not None
-            run.on_stop = lambda: loop.call_soon_threadsafe(task.cancel) and None
+
+            def cancel() -> None:
+                loop.call_soon_threadsafe(task.cancel)
+
+            run.on_stop = cancel
             if run.should_stop:
                 task.cancel()
             return await runner.acall(run)

@@ -123,7 +123,7 @@ class Child:
     def ask(self, run: Run, patience: float) -> None:
         """Ask it to stop this run; it is to be killed when that has not ended after so many seconds."""
         with self._lock:
-            if self.run is not run or run.cause is None or self.kill_at < float("inf"):
+            if self.run is not run or run.cause is None or self.kill_at < float("inf") or self._ended is not None:
                 return
             self.kill_at = time.monotonic() + patience
             with suppress(OSError):  # dead already: whoever waits for it will see
@@ -133,31 +133,30 @@ class Child:
     def dismiss(self, patience: float) -> None:
         """It may go: it leaves what is wrapped around workers, and ends; else it is to be killed after `patience`."""
         self.kill_at = time.monotonic() + patience
-        if self._process is None or self._ended:
+        if self._process is None or self._ended is not None:
             return
         with suppress(OSError):
             self._pipe.send(["enough"])
 
     def is_alive(self) -> bool:
         """Whether it still listens."""
-        return self._process is not None and self._ended is None and not self._has_died()
+        return self._process is not None and not self._has_died()
 
     def kill(self) -> None:
         """End it, and what it has started in its group. Whoever waits for its word learns so."""
-        if self._process is not None and self._ended is None:
-            with suppress(OSError):
-                os.killpg(self.pid, signal.SIGKILL)
+        with self._lock:
+            self._kill()
 
     def bury(self) -> str:
         """Wait for its death, kill what it leaves in its group, let go of everything; how it died, in words."""
+        if self._process is None:
+            return "it was never started"
+        deadline = time.monotonic() + LAST_BREATH
+        while not self._has_died() and time.monotonic() < deadline:
+            time.sleep(LOOK)
         with self._lock:
-            if self._process is None:
-                return "it was never started"
             if self._ended is None:
-                deadline = time.monotonic() + LAST_BREATH
-                while not self._has_died() and time.monotonic() < deadline:
-                    time.sleep(LOOK)
-                self.kill()  # while its id is still its own: the group's, too
+                self._kill()  # while the group's id is still its own
                 self._ended = _wait(self.pid)
                 self._process.returncode = self._ended[0] or 0  # so that Popen knows that it is over
                 self._pipe.close()
@@ -166,13 +165,21 @@ class Child:
 
     def bury_if_dead(self) -> bool:
         """Bury it if it has died; whether it is gone."""
-        if self._process is not None and self._ended is None:
-            if not self._has_died():
-                return False
-            self.bury()
+        if self._process is None:
+            return True
+        if not self._has_died():
+            return False
+        self.bury()
         return True
 
+    def _kill(self) -> None:
+        if self._process is not None and self._ended is None:
+            with suppress(OSError):
+                os.killpg(self.pid, signal.SIGKILL)
+
     def _has_died(self) -> bool:
+        if self._ended is not None:
+            return True
         try:
             return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
         except ChildProcessError:  # somebody else has waited for it

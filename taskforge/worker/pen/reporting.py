@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from contextlib import suppress
 
-from taskforge.run import Run
+from taskforge.run import Run, Said
 from taskforge.worker.pen.pipe import Pipe
 
 #: Between two reports (seconds): the worker passes on one a second.
@@ -19,7 +19,7 @@ class Reporter:
         self._pipe, self._news, self._rest = pipe, threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._latest: tuple[Run, int] | None = None
-        self._sent: tuple[float, float | None, str] | None = None
+        self._sent: Said | None = None
 
     def tell(self, run: Run, number: int) -> None:
         """This run has made progress."""
