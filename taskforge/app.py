@@ -229,8 +229,9 @@ class Taskforge:
         return self.client.read(lambda: read_cards(self.codec, self.broker.register))
 
     def _control(self, what: Desire | str, names: Sequence[str]) -> list[WorkerCard]:
-        if what not in list(Desire):
-            raise AppError(f"workers cannot be asked to {what!r}{nearest(str(what), list(Desire))}")
+        known = [desire.value for desire in Desire]
+        if what not in known:
+            raise AppError(f"workers cannot be asked to {what!r}{nearest(str(what), known)}")
         wanted = listed("names", names)
         return self.client.read(lambda: control(self.codec, self.broker.register, Desire(what), wanted))
 

@@ -8,7 +8,7 @@ from taskforge.brokers.protocol import Broker
 from taskforge.errors import BrokerUnavailable
 
 #: The first wait between two tries is below this many seconds, and doubles; and it never exceeds the second one.
-FIRST_WAIT, LONGEST_WAIT = 0.05, 1.0
+FIRST_WAIT, LONGEST_WAIT = 0.05, 0.5
 
 
 def knock(broker: Broker, patience: float) -> None:

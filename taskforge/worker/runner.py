@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack, ExitStack
 from typing import Protocol, TypeAlias, cast
 
-from taskforge.errors import AppError, ArgumentsError, StopRequested, UnknownTask, UnknownVersion
+from taskforge.errors import ArgumentsError, StopRequested, UnknownTask, UnknownVersion
 from taskforge.job import Delivery
 from taskforge.options import RunOptions, resolve
 from taskforge.outcome import (
@@ -59,7 +59,7 @@ class Runner:
     def __init__(self, app: App) -> None:
         self.app = app
         self.judging = Judge(app)
-        #: Where isolated runs go; without one, there are none here.
+        #: Where isolated runs go; a test that runs everything in its own thread has none.
         self.pen: Pen | None = None
         #: Which run each slot has; memory that the parent sees, where there is one.
         self.cells: Cells = array("Q", [0])
@@ -116,8 +116,8 @@ class Runner:
         if run.cause is not None:
             return self.stopped(run)  # it was asked to while it stood in line
         self.cells[run.cell] = run.seq
-        if run.isolated:
-            return self._isolated(run)
+        if self.pen is not None and run.isolated:
+            return self._isolated(self.pen, run)
         if (unfit := self._prepare(run)) is not None:
             return unfit
         try:
@@ -146,12 +146,10 @@ class Runner:
         except BaseException as error:
             return self._outcome(run, error)
 
-    def _isolated(self, run: Run) -> Outcome:
+    def _isolated(self, pen: Pen, run: Run) -> Outcome:
         """Run it in a process of its own, while the calling thread waits."""
-        if self.pen is None:
-            return Failed(AppError(f"{run.task} asks for isolation, and this worker has no processes for it"))
         try:
-            return self.pen.call(run)
+            return pen.call(run)
         except BaseException as error:  # a defect of ours must not lose the run
             logger.exception("pen_failed", extra={"job": run.id, "task": run.task})
             return self._outcome(run, error)

@@ -21,6 +21,7 @@ from taskforge.signals import emit
 from taskforge.worker.exchanger import LAST_EXCHANGE, Exchanger
 from taskforge.worker.executors import LoopExecutor, ThreadExecutor
 from taskforge.worker.keeper import Keeper
+from taskforge.worker.pen import Pen
 from taskforge.worker.quota import Quota
 from taskforge.worker.runner import Runner
 from taskforge.worker.slots import Slots
@@ -77,6 +78,7 @@ class Worker:
         self.exchanger.threads, self.exchanger.loop = self.threads, self.loop
         self.keeper = Keeper(app.broker, app.codec, self.settings, app.clock, self.slots, self.queues, self._overstayed)
         self.runner = runner
+        self.pen = runner.pen = Pen(app, runner.stopped)
         self.overstaying: set[Run] = set()
         self.resting = False
         self.ending = threading.Event()
@@ -110,9 +112,11 @@ class Worker:
         reach(self.app.broker, self.settings.call_timeout.total_seconds())
         self.loop.start()
         try:
+            self.pen.start()
             self._enter_wrappers()
         except BaseException:
             self._wrapped.close()
+            self.pen.stop(0)
             self.loop.stop(HURRIED_GRACE)
             raise
         self.threads.start()
@@ -253,6 +257,7 @@ class Worker:
         self.keeper.stop()
         self._loops[1].join(LOOPS_END)
         self.threads.stop(HURRIED_GRACE)
+        self.pen.stop(HURRIED_GRACE)
         self._wrapped.close()
         self.loop.stop(HURRIED_GRACE)
         self.app.working = False

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from tests.faults.ledger import FOLDER, Ledger
+from tests.faults.ledger import FOLDER, Ledger, Line
 from tests.servers import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -66,9 +66,10 @@ class Crew:
         self.started.append(process)
         return process
 
-    def wait_for(self, what: str, count: int = 1, within: float = PATIENCE) -> None:
-        """Until so many lines of the ledger say so."""
+    def all(self, what: str, count: int = 1, within: float = PATIENCE) -> list[Line]:
+        """All lines of the ledger that say so, as soon as there are `count`."""
         wait_until(lambda: self.ledger.count(what) >= count, within, f"{count} runs having {what} ({self.log()})")
+        return list(self.ledger.lines(what))
 
     def log(self) -> str:
         """The end of what the processes said."""

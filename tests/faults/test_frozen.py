@@ -23,18 +23,18 @@ def test_a_worker_frozen_past_its_lease_is_refused_when_it_comes_back(crew: Crew
     app.configure(lease=LEASE)
     frozen = crew.start("--threads", "1", lease=LEASE)
     job = program.hold.enqueue(0.5)
-    crew.wait_for("began")
+    crew.all("began")
 
     kill(frozen.pid, signal.SIGSTOP)
     crew.start("--threads", "1", lease=LEASE)
     result = job.result(PATIENCE)
     before = job.info()
     kill(frozen.pid, signal.SIGCONT)
-    crew.wait_for("ended", 2)
-    crew.wait_for("refused")
+    crew.all("ended", 2)
+    crew.all("refused")
 
     assert (result, before.crashes, job.info()) == ("again", 1, before)
-    assert crew.ledger.count("succeeded") == 1
+    assert len(crew.all("succeeded")) == 1
     assert frozen.poll() is None
 
 
@@ -42,7 +42,7 @@ def test_a_worker_frozen_past_its_lease_goes_on_with_other_jobs_afterwards(crew:
     app.configure(lease=LEASE)
     frozen = crew.start("--threads", "1", lease=LEASE)
     program.hold.enqueue(0.1)
-    crew.wait_for("succeeded")
+    crew.all("succeeded")
 
     kill(frozen.pid, signal.SIGSTOP)
     waiting = program.hold.enqueue_many([(0.0,)] * 5)

@@ -19,18 +19,16 @@ HELD, QUICK = 4, 40
 def test_the_jobs_of_a_killed_child_run_again_beside_it_and_it_is_replaced(crew: Crew, app: Taskforge) -> None:
     parent = crew.start("--threads", "4", processes=2, lease=LEASE)
     held = program.hold.enqueue_many([(60.0,)] * HELD)
-    crew.wait_for("began", HELD)
-    [busy, *_] = {line.pid for line in crew.ledger.lines("began")}
-    cut_short = {line.id for line in crew.ledger.lines("began") if line.pid == busy}
+    began = crew.all("began", HELD)
+    busy = began[0].pid
+    cut_short = {line.id for line in began if line.pid == busy}
 
     kill(busy)
     results = {job.id: job.result(PATIENCE) for job in held if job.id in cut_short}
 
     assert set(results.values()) == {"again"}
-    assert [crew.ledger.count("succeeded"), app.inspector.counts("default").running] == [
-        len(cut_short),
-        HELD - len(cut_short),
-    ]
+    assert app.inspector.counts("default").running == HELD - len(cut_short)
+    assert len(crew.all("succeeded", len(cut_short))) == len(cut_short)
     assert {job.id: job.info().crashes for job in held} == {job.id: int(job.id in cut_short) for job in held}
     wait_until(lambda: len(children(parent.pid)) == 2, PATIENCE, "two children")
 
@@ -38,7 +36,7 @@ def test_the_jobs_of_a_killed_child_run_again_beside_it_and_it_is_replaced(crew:
 def test_the_children_of_a_killed_parent_end_their_runs_and_go(crew: Crew, app: Taskforge) -> None:
     parent = crew.start("--threads", "4", processes=2, lease=LEASE)
     held = program.hold.enqueue_many([(1.0,)] * HELD)
-    crew.wait_for("began", HELD)
+    crew.all("began", HELD)
     orphans = set(descendants(parent.pid))
 
     kill(parent.pid)
@@ -46,14 +44,14 @@ def test_the_children_of_a_killed_parent_end_their_runs_and_go(crew: Crew, app: 
 
     assert results == ["first"] * HELD
     wait_until(lambda: not orphans & living(), PATIENCE, "the end of the children")
-    assert [crew.ledger.count(what) for what in ("began", "succeeded")] == [HELD, HELD]
+    assert len(crew.all("succeeded", HELD)) == len(crew.all("began", HELD)) == HELD
 
 
 def test_what_a_whole_crew_held_runs_elsewhere_when_all_of_it_is_killed(crew: Crew, app: Taskforge) -> None:
     app.configure(lease=LEASE)
     parent = crew.start("--threads", "4", processes=2, lease=LEASE)
     held = program.hold.enqueue_many([(60.0,)] * HELD)
-    crew.wait_for("began", HELD)
+    crew.all("began", HELD)
 
     for pid in (parent.pid, *descendants(parent.pid)):
         kill(pid)
@@ -62,8 +60,8 @@ def test_what_a_whole_crew_held_runs_elsewhere_when_all_of_it_is_killed(crew: Cr
 
     assert results == ["again"] * HELD
     assert [job.info().crashes for job in held] == [1] * HELD
-    assert crew.ledger.count("began") == 2 * HELD
-    assert crew.ledger.count("succeeded") == HELD
+    assert len(crew.all("began", 2 * HELD)) == 2 * HELD
+    assert len(crew.all("succeeded", HELD)) == HELD
 
 
 def test_a_task_that_kills_its_process_harms_nobody_else(crew: Crew, app: Taskforge) -> None:
@@ -74,6 +72,6 @@ def test_a_task_that_kills_its_process_harms_nobody_else(crew: Crew, app: Taskfo
     assert deadly.result(PATIENCE) is None
     assert [job.result(PATIENCE) for job in quick] == [None] * QUICK
     assert deadly.info().crashes == 1
-    assert crew.ledger.count("succeeded") == QUICK + 1
+    assert len(crew.all("succeeded", QUICK + 1)) == QUICK + 1
     parent.send_signal(signal.SIGTERM)
     assert parent.wait(PATIENCE) == 0

@@ -27,7 +27,7 @@ from taskforge.run import Run, StopCause
 from taskforge.signals import Signals
 from taskforge.worker.judging import FRAMES_ABOVE
 from taskforge.worker.pen.forms import delivery_from_plain, outcome_to_plain
-from taskforge.worker.pen.home import find_task, move_in
+from taskforge.worker.pen.home import Modules, move_in
 from taskforge.worker.pen.limits import lend_memory, needed, peak
 from taskforge.worker.pen.loop import Loop
 from taskforge.worker.pen.mourning import die_with_parent
@@ -51,11 +51,11 @@ def main(arguments: Sequence[str]) -> int:
         try:
             match pipe.receive():
                 case ["home", dict(home)]:
-                    app = move_in(home)
+                    app, modules = move_in(home)
                 case other:
                     raise DecodeError(f"not a first message: {other!r}")
             _enter_wrappers(app, wrapped, loop)
-            inside = Inside(pipe, app, loop)
+            inside = Inside(pipe, app, modules, loop)
         except BaseException as error:  # SystemExit too: a module that ends the program must not end this silently
             pipe.send(["failed", outcome_to_plain(Failed(error))])
             return 1
@@ -78,8 +78,8 @@ def _enter_wrappers(app: Taskforge, wrapped: ExitStack, loop: Loop) -> None:
 class Inside:
     """Runs jobs in the main thread, where a signal can interrupt them."""
 
-    def __init__(self, pipe: Pipe, app: Taskforge, loop: Loop) -> None:
-        self.pipe, self.app, self.loop = pipe, app, loop
+    def __init__(self, pipe: Pipe, app: Taskforge, modules: Modules, loop: Loop) -> None:
+        self.pipe, self.app, self.modules, self.loop = pipe, app, modules, loop
         app.working = True  # no worker starts here
         app.signals.job_started = Signals().job_started  # the worker's process tells of it
         #: The last wrapper: between it and the function a request to stop may interrupt.
@@ -109,7 +109,7 @@ class Inside:
     def _run(self, number: int, module: str, memory: int | None, fields: Sequence[object]) -> Message:
         delivery = delivery_from_plain(fields)
         try:
-            find_task(self.app, self.app.codec.read_body(delivery.body).task, module)
+            self.modules.find_task(self.app, self.app.codec.read_body(delivery.body).task, module)
             run = self.runner.open(delivery)
             if not isinstance(run, Run):
                 raise AppError(f"a process of its own cannot run it: {run!r}")

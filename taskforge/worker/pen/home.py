@@ -9,7 +9,6 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from types import ModuleType
 
 from taskforge.app import Taskforge
@@ -79,7 +78,7 @@ def environment() -> dict[str, str]:
     return {**os.environ, PATH: os.pathsep.join(sys.path)}
 
 
-def move_in(home: Mapping[str, object]) -> Taskforge:
+def move_in(home: Mapping[str, object]) -> tuple[Taskforge, Modules]:
     """In a child: import what the app needs, and give it the settings in force. Raises what importing raises."""
     match home:
         case {"module": str(module), "app": str(key), "path": [*path], "settings": dict(settings)}:
@@ -93,9 +92,11 @@ def move_in(home: Mapping[str, object]) -> Taskforge:
         case _:
             os.environ.pop(PATH, None)
     match home.get("script"):
-        case [str(name), str(file)] if name == module or importlib.util.find_spec(name.partition(".")[0]) is None:
-            _import_script(name, file)
-    app = getattr(importlib.import_module(module), key, None)
+        case [str(name), str(file)]:
+            modules = Modules(name, file)
+        case _:
+            modules = Modules()
+    app = getattr(modules.load(module), key, None)
     if not isinstance(app, Taskforge):
         raise AppError(f"importing {module!r} in a process of its own makes no app {key!r}")
     app.load()
@@ -108,33 +109,43 @@ def move_in(home: Mapping[str, object]) -> Taskforge:
     match home.get("levels"):
         case [int(level), int(own)]:
             _log(level, own)
-    return app
+    return app, modules
 
 
-def find_task(app: Taskforge, name: str, module: str) -> AnyTask:
-    """The task of this name, its module imported if need be. Raises AppError where that does not make it one."""
-    task = app.tasks.get(name)
-    if task is None:
-        importlib.import_module(module)
+class Modules:
+    """Imports modules by name, and by its file what the worker's process runs as a script."""
+
+    def __init__(self, script: str = "", file: str = "") -> None:
+        self._script, self._file = script, file
+
+    def load(self, name: str) -> ModuleType:
+        """The module of this name."""
+        return importlib.import_module(name) if name != self._script else self._load_script()
+
+    def find_task(self, app: Taskforge, name: str, module: str) -> AnyTask:
+        """The task of this name, its module imported if need be. Raises AppError where that does not make it one."""
         task = app.tasks.get(name)
-    if task is None:
-        raise AppError(
-            f"importing {module!r} in a process of its own makes no task {name!r}: declare it where importing the "
-            "module does, not within a function or under `if __name__ == '__main__':`"
-        )
-    return task
+        if task is None:
+            self.load(module)
+            task = app.tasks.get(name)
+        if task is None:
+            raise AppError(
+                f"importing {module!r} in a process of its own makes no task {name!r}: declare it where importing the "
+                "module does, not within a function or under `if __name__ == '__main__':`"
+            )
+        return task
 
-
-def _import_script(name: str, file: str) -> None:
-    """What was run as a script, under the name it would be imported by."""
-    if name in sys.modules or not Path(file).is_file():
-        return
-    spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None
-    assert spec.loader is not None
-    module: ModuleType = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
+    def _load_script(self) -> ModuleType:
+        """Under the name that its tasks have; what is under `if __name__ == "__main__":` is left out."""
+        known = sys.modules.get(self._script)
+        if known is not None:
+            return known
+        spec = importlib.util.spec_from_file_location(self._script, self._file)
+        if spec is None or spec.loader is None:
+            raise AppError(f"{self._file} cannot be imported in a process of its own")
+        module = sys.modules[self._script] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
 
 
 def _log(level: int, own: int) -> None:
