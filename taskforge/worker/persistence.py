@@ -75,9 +75,13 @@ class Persistence:
         """Between two tries: until the broker answers at all, at most LOOK_EVERY seconds."""
         if self.app.clock.monotonic() > self._give_up_at:
             raise error  # what is not settled by now goes on with another worker once its lease runs out
+        refused = isinstance(error, BrokerRefused)
         try:
             reach(self.broker, LOOK_EVERY)
-        except BrokerError:
+        except BrokerUnavailable:
             return
-        if isinstance(error, BrokerRefused):
+        except BrokerError:
+            refused = True
+        if refused:
+            self._woken.clear()  # left set from before, it would have a broker that refuses be asked without a pause
             self.app.clock.wait(self._woken, LOOK_EVERY / 2)

@@ -101,12 +101,19 @@ class RedisPlace:
         self._ask("CONFIG", "SET", "maxmemory", "0")
 
     def restarted(self, _seconds: float) -> None:
-        stop(self._process)  # by SIGKILL
+        self._stop()
         self._process = self._start()
 
     def close(self) -> None:
         self._proxy.close()
+        self._stop()
+
+    def _stop(self) -> None:
+        """By SIGKILL; with it the process that may be writing its file anew."""
+        writers = descendants(self._process.pid)
         stop(self._process)
+        for each in writers:
+            kill(each)
 
     def _for(self, seconds: float) -> None:
         time.sleep(seconds)

@@ -17,10 +17,10 @@ class Kind(NamedTuple):
 
 
 KINDS = (
-    Kind("fast", 60, "quick"),
-    Kind("slow", 4, "slow", returns=True),
-    Kind("coroutine", 12, "quick"),
-    Kind("isolated", 4, "slow", returns=True),
+    Kind("fast", 49, "quick"),
+    Kind("slow", 10, "slow", returns=True),
+    Kind("coroutine", 15, "quick"),
+    Kind("isolated", 6, "slow", returns=True),
     Kind("failing", 4, "quick", runs=2, fails=True),
     Kind("retried", 5, "slow", runs=2, returns=True),
     Kind("snoozed", 3, "quick", runs=2),

@@ -18,6 +18,7 @@ from taskforge.outcome import (
     Postponed,
     Unfit,
 )
+from taskforge.run import Said
 
 
 def outcome_to_plain(outcome: Outcome, skip_frames: int = 0) -> list[object]:
@@ -74,6 +75,15 @@ def jobs_from_plain(plain: object) -> list[NewJob]:
             return [_job(job) for job in jobs]
         case _:
             raise DecodeError(f"not a list of jobs: {plain!r}")
+
+
+def progress_from_plain(plain: object) -> Said:
+    """How far a run is, from the list of its parts. Raises DecodeError for anything else."""
+    match plain:
+        case [(int() | float()) as done, (int() | float() | None) as total, str(note), bytes(checkpoint)]:
+            return done, total, note, checkpoint
+        case _:
+            raise DecodeError(f"not how far a run is: {plain!r}")
 
 
 def delivery_from_plain(plain: Sequence[object]) -> Delivery:

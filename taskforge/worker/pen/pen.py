@@ -16,7 +16,7 @@ from taskforge.signals import emit
 from taskforge.sizes import told
 from taskforge.task import AnyTask, module_name
 from taskforge.worker.pen.children import Children
-from taskforge.worker.pen.forms import jobs_from_plain, outcome_from_plain
+from taskforge.worker.pen.forms import jobs_from_plain, outcome_from_plain, progress_from_plain
 from taskforge.worker.pen.home import home_of, in_child
 from taskforge.worker.pen.process import Child, StartFailed
 
@@ -143,8 +143,8 @@ class Pen:
                     case ["ended", int(ended), outcome, then] if ended == number:
                         run.then = jobs_from_plain(then)
                         return outcome_from_plain(outcome)
-                    case ["progress", int(of), (int() | float()) as done, total, str(note)] if of == number:
-                        run.progress(done, total if isinstance(total, int | float) else None, note)
+                    case ["progress", int(of), *said] if of == number:
+                        run.latest_progress = progress_from_plain(said)
                     case ["progress", *_]:
                         continue  # the last word of an earlier run
                     case other:
