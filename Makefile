@@ -12,13 +12,14 @@ QUIETLY := >$(VENV)/pip.log 2>&1 || { cat $(VENV)/pip.log; exit 1; }
 RECIPE := pyproject.toml setup.cfg
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check simulate bench bench-quick bench-peers wheel clean
+.PHONY: help demo test check simulate chaos bench bench-quick bench-peers wheel clean
 
 help:
 	@echo "make demo     make thumbnails of a few photos; BROKER=redis://localhost PHOTOS=folder to use yours"
 	@echo "make test     run the tests; ARGS='tests/unit -k retry' to choose"
 	@echo "make check    lint, formatting, types, house rules, packaging"
 	@echo "make simulate 10,000 simulated days of workers, clients and a faulty network; SEEDS=500 for fewer"
+	@echo "make chaos    ten minutes of killed workers and broken networks; ARGS='--jobs 1000000 --faults 1500 --seconds 5400' for more"
 	@echo "make bench    measure beside the floor and the peers (30 minutes), write benchmarks/RESULTS.md; bench-quick: 2 minutes"
 	@echo "make wheel    build dist/*.whl"
 	@echo "make clean    remove $(VENV), caches and what was built"
@@ -35,6 +36,10 @@ check: $(VENV)/.dev
 
 simulate: $(VENV)/.dev
 	@$(BIN)/python -m taskforge.testing.simulation --seeds $(or $(SEEDS),10000)
+
+# ARGS sets its size and its seed: make chaos ARGS='--help'.
+chaos: $(VENV)/.dev
+	@$(BIN)/python -m tests.faults.chaos $(ARGS)
 
 # ARGS chooses: make bench ARGS='--only enqueue --peers none'. With ARGS nothing is written unless --write says where.
 bench: $(VENV)/.bench

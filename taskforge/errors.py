@@ -176,7 +176,7 @@ class ProcessDied(TaskforgeError):
     """The process of an isolated run ended before the run did: by a signal, or with an exit code."""
 
 
-class MemoryExceeded(TaskforgeError, MemoryError):
+class MemoryExceeded(MemoryError, TaskforgeError):
     """An isolated run took more memory than its task allows, and was ended."""
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
+from taskforge.brokers.losses import read_loss
 from taskforge.codec import Codec, Types
 from taskforge.errors import PayloadError
 from taskforge.job import JobRecord, JobState
@@ -21,7 +22,7 @@ PARKED_FOR = {
 
 @dataclass(frozen=True, slots=True)
 class RunError:
-    """The error of one attempt, as text."""
+    """The error of one attempt, as text. `attempt` 0: of a run that counted none, for its worker was lost."""
 
     attempt: int
     at: datetime
@@ -136,6 +137,11 @@ def pack_progress(codec: Codec, done: float, total: float | None, note: str, che
 
 
 def read_error(codec: Codec, blob: bytes) -> RunError:
+    """Of what a runner packed, or a broker noted when a lease ran out: then its type is `lost`."""
+    if (loss := read_loss(blob)) is not None:
+        claimed = loss.claimed_at.isoformat(" ", "seconds")
+        said = f"its worker {loss.worker} was silent for its lease; claimed at {claimed}"
+        return RunError(0, loss.at, "lost", said, "")
     match _plain(codec, blob):
         case [int(attempt), float(at), str(kind), str(message), str(traceback)]:
             return RunError(attempt, datetime.fromtimestamp(at, UTC), kind, message, traceback)

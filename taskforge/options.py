@@ -60,7 +60,7 @@ LATER_WORDS: Mapping[str, int] = {"isolate": 2, "interrupt": 2, "at_most_once": 
 
 #: Words that people bring along, and ours for them.
 CELERY_WORDS: Mapping[str, str] = {
-    "acks_late": "always on",
+    "acks_late": "always on; acks_late=False is at_most_once=True",
     "autoretry_for": "retry=Retry(on=…)",
     "bind": "current_job()",
     "countdown": "delay",
@@ -75,7 +75,7 @@ CELERY_WORDS: Mapping[str, str] = {
     "retry_kwargs": "retry=Retry(…)",
     "soft_time_limit": "timeout",
     "task_id": "job_id",
-    "time_limit": "timeout",
+    "time_limit": "timeout; with isolate=True it ends the process",
 }
 
 

@@ -249,8 +249,8 @@ class Run:
             self.cause = cause
         if self._stop is not None:
             self._stop.set()
-        if self.on_stop is not None:
-            self.on_stop()
+        if (on_stop := self.on_stop) is not None:  # read once: it may be taken away meanwhile
+            on_stop()
 
 
 _run: ContextVar[Run] = ContextVar("taskforge_run")

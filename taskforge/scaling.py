@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 #: The policy is asked this often (seconds); `CALM` counts in such rounds.
 ROUND = 5.0
-#: A ready job that has waited longer than this (seconds) has found no free slot: idle workers look every two.
-STUCK = 5.0
+#: A ready job that has waited for as long as this (seconds) has found no free slot, for idle workers look every two;
+#: and the processes have had enough to do since the last round.
+STUCK = ROUND
 #: After so long (seconds) with jobs waiting, what the processes do is all that they can do.
 SETTLED = 10.0
 #: Processes are taken away only while the others would be busy to this part at most. What is added at a full load and
@@ -77,10 +78,9 @@ class Load:
         return min(places, max(1.0, self.busy / self.processes)) if self.stuck and self.processes else places
 
     @property
-    def beyond(self) -> int:
-        """Jobs that wait, or will soon, beyond those that free slots are about to take."""
-        free = 0.0 if self.stuck else max(0.0, self.processes * self.usable - self.busy)
-        return max(0, self.ready + self.soon - int(free))
+    def backlog(self) -> int:
+        """Jobs that wait, or will soon."""
+        return self.ready + self.soon
 
     @property
     def each(self) -> float | None:
@@ -95,10 +95,10 @@ class Load:
 
 def drain_time(load: Load) -> float | None:
     """How long (seconds) the processes will take for what waits; None where it cannot be told."""
-    waiting, each = load.ready + load.soon, load.each
-    if not waiting:
+    each = load.each
+    if not load.backlog:
         return 0.0
-    return waiting / (each * load.processes) if each and load.processes else None
+    return load.backlog / (each * load.processes) if each and load.processes else None
 
 
 def needed(goal: Goal, load: Load, each: float | None = None) -> int:
@@ -108,14 +108,14 @@ def needed(goal: Goal, load: Load, each: float | None = None) -> int:
     long; never more than would have all their places filled, so few slow jobs ask for few processes. Fewer: when the
     rest would still have room. At least one for any job that is ready, or soon will be.
     """
-    processes, beyond, each = load.processes, load.beyond, each or load.each
+    processes, each = load.processes, each or load.each
     enough = min(processes, math.ceil(load.busy / (ROOM * load.usable)))
-    if beyond:
-        filled = math.ceil((load.busy + beyond) / load.usable)
-        in_time = math.ceil(beyond / (goal.drain * each)) if each else processes
+    if load.backlog:
+        filled = math.ceil((load.busy + load.backlog) / load.usable)
+        in_time = math.ceil(load.backlog / (goal.drain * each)) if each else processes
         overdue = load.ready > 0 and (load.oldest or 0.0) > goal.drain
         enough = max(enough, min(filled, max(in_time, processes + 1 if overdue else 0)))
-    if load.ready or load.soon or load.busy:
+    if load.backlog or load.busy:
         enough = max(enough, 1)
     return goal.within(enough)
 
@@ -124,43 +124,41 @@ def needed(goal: Goal, load: Load, each: float | None = None) -> int:
 class Course:
     """Where the scaling stands after a round: the `wanted` processes, and what the rounds before have shown.
 
-    `each`: jobs a second of one process that has all it can do. `waiting`: jobs found no slot. `calm`: rounds in a row
-    that needed fewer, of which the neediest needed `peak`. `held`: rounds spent on waiting for processes to come.
+    `each`: jobs a second of one process that has all it can do. `calm`: rounds in a row that needed fewer, of which the
+    neediest needed `peak`. `held`: rounds spent on waiting for processes to come.
     """
 
     wanted: int
     each: float | None = None
-    waiting: bool = False
     calm: int = 0
     peak: int = 0
     held: int = 0
 
 
 def steer(goal: Goal, course: Course, load: Load) -> Course:
-    """One round, every ROUND seconds: what is wanted now.
+    """One round, every ROUND seconds, with the throughput since the last one: what is wanted now.
 
     It grows at once, but no more than to twice what there is, and not before those asked for last are there. It shrinks
     after CALM rounds that all needed fewer, to what the neediest of them needed, by half at most.
     """
-    each, waiting = _learned(course, load), load.beyond > 0
+    each = _learned(course.each, load)
     need, wanted = needed(goal, load, each), goal.within(course.wanted)
     if need > wanted:
         if load.processes < wanted and course.held < HOLD:
-            return Course(wanted, each, waiting, held=course.held + 1)
-        return Course(min(need, max(1, 2 * wanted)), each, waiting)
+            return Course(wanted, each, held=course.held + 1)
+        return Course(min(need, max(1, 2 * wanted)), each)
     if need == wanted:
-        return Course(wanted, each, waiting)
+        return Course(wanted, each)
     calm, peak = course.calm + 1, max(course.peak, need)
     if calm < CALM:
-        return Course(wanted, each, waiting, calm, peak)
-    return Course(max(peak, wanted // 2), each, waiting)
+        return Course(wanted, each, calm, peak)
+    return Course(max(peak, wanted // 2), each)
 
 
-def _learned(course: Course, load: Load) -> float | None:
-    """What one process can do. Only one that has had enough to do since the last round shows it."""
+def _learned(known: float | None, load: Load) -> float | None:
+    """What one process can do. They have shown it if a job has waited for as long as a round."""
     measured = load.throughput / load.processes if load.processes else 0.0
-    known = course.each
-    if course.waiting and load.beyond and load.processes:
+    if load.stuck and load.processes:
         return measured or None if known is None else (1 - WEIGHT) * known + WEIGHT * measured
     return None if known is None else max(known, measured)
 

@@ -71,6 +71,8 @@ class Settings:
     grace: timedelta = timedelta(seconds=25)
     #: How long a run that was asked to stop may take to end.
     stop_grace: timedelta = timedelta(seconds=3)
+    #: A worker that the broker has not answered for so long ends: it may be this machine that is cut off.
+    deaf_after: timedelta = timedelta(seconds=60)
     #: What waits should be done within this time: by it the number of processes is chosen that are wanted.
     drain_time: timedelta = timedelta(seconds=30)
 
@@ -149,6 +151,7 @@ _RANGES: dict[str, tuple[timedelta, timedelta] | tuple[int, int]] = {
     "claim_ahead": (timedelta(0), timedelta(seconds=1)),
     "grace": (timedelta(0), timedelta(days=1)),
     "stop_grace": (timedelta(0), timedelta(hours=1)),
+    "deaf_after": (timedelta(seconds=1), timedelta(days=1)),
     "drain_time": (timedelta(seconds=1), timedelta(days=1)),
 }
 

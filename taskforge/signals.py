@@ -26,6 +26,7 @@ class Signals:
     | job_cancelled | delivery, run, reason |
     | job_handed_back | delivery, run |
     | lease_lost | delivery, run |
+    | loop_blocked | run (None where it is not known), seconds, stack |
     | worker_started, worker_draining, worker_stopped | worker |
     | broker_lost | error |
     | broker_back | |
@@ -45,6 +46,7 @@ class Signals:
             "a job went back to its place: at shutdown, or because it was claimed ahead and did not start"
         )
         self.lease_lost = Signal("a run's settlement was refused, or its lease seen to be lost")
+        self.loop_blocked = Signal("an event loop stands still: one of its runs does not let the others go on")
         self.worker_started = Signal("a worker process is ready to claim")
         self.worker_draining = Signal("a worker takes no new jobs")
         self.worker_stopped = Signal("a worker process has let go of everything")

@@ -153,20 +153,22 @@ class Heed:
         #: Whether this worker shall take nothing new. Stays as it is when the wish for it ages out.
         self.draining = False
 
-    def take(self, wishes: Sequence[Wish]) -> list[Desire]:
-        """What is to be done once, newly asked since the last answer, in order. `draining` is up to date then."""
+    def take(self, wishes: Sequence[Wish]) -> list[tuple[Desire, datetime]]:
+        """What is to be done once, newly asked since the last answer, in order, with when it was asked. `draining` is up
+        to date then.
+        """
         first, before = self._seen is None, self._seen or {}
         self._seen = {(wish.target, wish.about): wish.at for wish in wishes}
-        asked: list[Desire] = []
+        asked: dict[Desire, datetime] = {}
         for wish in sorted(wishes, key=lambda wish: wish.at):
             desire = read_desire(self._codec, wish.wish)
             if desire is None:
                 continue
             if desire.lasting:
                 self.draining = desire is Desire.DRAIN
-            elif not first and before.get((wish.target, wish.about)) != wish.at and desire not in asked:
-                asked.append(desire)
-        return asked
+            elif not first and before.get((wish.target, wish.about)) != wish.at:
+                asked.setdefault(desire, wish.at)
+        return list(asked.items())
 
 
 class Signed(Protocol):

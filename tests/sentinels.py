@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
 import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import redis
@@ -88,7 +86,7 @@ def watched(engine: Engine, *options: str, replicas: int = 1) -> Iterator[Watche
             running.callback(_let_go, node)
             setting.sentinels.append(node)
         for node in setting.sentinels:
-            wait_until(lambda node=node: _knows_all(node, replicas), READY_WITHIN, "the sentinels")
+            wait_until(partial(_knows_all, node, replicas), READY_WITHIN, "the sentinels")
         yield setting
 
 

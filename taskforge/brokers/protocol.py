@@ -133,6 +133,15 @@ class Extension(NamedTuple):
     stop: list[Delivery]
 
 
+class Holding(NamedTuple):
+    """A delivery that a worker process held when it died. `started`: its run had begun, so the loss counts a crash."""
+
+    queue: str
+    id: str
+    number: int
+    started: bool
+
+
 class Broker(Protocol):
     """Holds queues of jobs and moves each job between its states."""
 
@@ -172,9 +181,10 @@ class Broker(Protocol):
         they enqueue. On the way, in each demanded queue, whether or not a slot is free for it, and before anything is
         claimed: waiting jobs past their `expires` are cancelled (reason `expired`), due delayed jobs become ready in
         the order of their due times (of equal ones, by priority, then id), running jobs whose lease ran out go back
-        to the places they were claimed from with one crash counted (unless asked to stop: those end as cancelled),
-        and what has aged out is swept. Claims the best ready jobs: higher priority first, then first come first
-        served. `expires` ends at a job's first claim. Progress and errors stay through a requeue or reclaim.
+        to the places they were claimed from with one crash counted and a note of it among their errors (`losses.py`;
+        those that were asked to stop end as cancelled), and what has aged out is swept. Claims the best ready jobs:
+        higher priority first, then first come first served. `expires` ends at a job's first claim. Progress and errors
+        stay through a requeue or reclaim.
 
         After `now` jumped by over CLOCK_JUMP, or back by CLOCK_NOISE, since the queue was last touched, nothing is
         reclaimed for a quarter of a lease plus 5 s, so that keepers extend first; after a step back, lease deadlines
@@ -186,6 +196,20 @@ class Broker(Protocol):
 
     def extend(self, deliveries: Sequence[Delivery]) -> Extension:
         """Start the leases of these deliveries anew. Needs no stamp: doing it twice is doing it once."""
+        ...
+
+    def release(self, sender: str, queues: Sequence[str], held: Sequence[Holding], note: bytes) -> list[Holding]:
+        """Give back at once what a worker process held that has died. Never call it before the process is gone.
+
+        In `queues`, which it served, and those of `held`, its sender is closed: for SENDER_AGE every later call of it,
+        whatever its number, raises StaleCall. The jobs of `held` whose delivery still holds them go back to the places
+        they were claimed from, and so do those that the sender's last call in the queue claimed, though `held` does not
+        name them: its answer may have been lost, so they count as not started. A started one counts one crash, however
+        it was claimed, and gets `note` among its errors; the others count nothing. Those that were asked to stop end as
+        cancelled (reason `requested`). What holds no job any more is ignored: `held` may name too much. Wakes one
+        waiting worker per queue. Returns all that was still held. Needs no stamp: the second time nothing is held.
+        At most BATCH of `held` a call; `releasing.py` names more.
+        """
         ...
 
     def report(self, delivery: Delivery, progress: bytes) -> bool:

@@ -20,7 +20,8 @@ LOOK_EVERY = 0.2
 HELP = f"""Ask workers to do something: all of them, or those named.
 
 \b
-drain     take no new jobs, and stay; holds until resume, for workers that start later, too
+drain     take no new jobs, and stay; holds until resume, also for
+          workers that start later
 resume    take jobs again
 shutdown  drain, then end
 dump      log what every thread and coroutine is doing

@@ -24,7 +24,8 @@ def command(session: Session, job_id: str, queue: str | None, as_json: bool) -> 
     for head, text in lines:
         click.echo(f"{head:>{wide}}  {visible(text)}")
     for error in info.errors:
-        click.echo(visible(f"\nattempt {error.attempt}, {when(error.at)}: {error.type}: {error.message}", keep="\n"))
+        which = f"attempt {error.attempt}, " if error.attempt else ""
+        click.echo(visible(f"\n{which}{when(error.at)}: {error.type}: {error.message}", keep="\n"))
         if error.traceback:
             click.echo(visible(error.traceback.rstrip(), keep="\n\t"))
 

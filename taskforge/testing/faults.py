@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from taskforge.brokers.inspecting import Inspector, Pressure, Waiter
-from taskforge.brokers.protocol import Broker, Demand, Exchange, Extension
+from taskforge.brokers.protocol import Broker, Demand, Exchange, Extension, Holding
 from taskforge.brokers.register import Attention, Register
 from taskforge.brokers.stamp import Stamp
 from taskforge.errors import BrokerUnavailable
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 #: Every verb that waits for an answer, and so can lose its request or its reply.
 VERBS = frozenset(
-    {"open", "enqueue", "exchange", "extend", "report", "wait", "announce", "watch", "listen", "hear"}
+    {"open", "enqueue", "exchange", "extend", "release", "report", "wait", "announce", "watch", "listen", "hear"}
     | {"beat", "leave", "cards", "wish", "unwish", "wishes"}
     | {"queues", "counts", "pressure", "list", "get", "find", "cancel", "promote", "reprioritise", "redrive", "purge"}
 )
@@ -66,6 +66,9 @@ class FlakyBroker:
 
     def extend(self, deliveries: Sequence[Delivery]) -> Extension:
         return self._faults.send("extend", lambda: self._broker.extend(deliveries))
+
+    def release(self, sender: str, queues: Sequence[str], held: Sequence[Holding], note: bytes) -> list[Holding]:
+        return self._faults.send("release", lambda: self._broker.release(sender, queues, held, note))
 
     def report(self, delivery: Delivery, progress: bytes) -> bool:
         return self._faults.send("report", lambda: self._broker.report(delivery, progress))

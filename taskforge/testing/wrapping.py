@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from taskforge.brokers.inspecting import Inspector, Waiter
-from taskforge.brokers.protocol import Broker, Demand, Exchange, Extension
+from taskforge.brokers.protocol import Broker, Demand, Exchange, Extension, Holding
 from taskforge.brokers.register import Attention, Register
 from taskforge.brokers.stamp import Stamp
 from taskforge.job import Delivery, Enqueued, NewJob
@@ -40,6 +40,9 @@ class BrokerWrapper:
 
     def extend(self, deliveries: Sequence[Delivery]) -> Extension:
         return self.wrapped.extend(deliveries)
+
+    def release(self, sender: str, queues: Sequence[str], held: Sequence[Holding], note: bytes) -> list[Holding]:
+        return self.wrapped.release(sender, queues, held, note)
 
     def report(self, delivery: Delivery, progress: bytes) -> bool:
         return self.wrapped.report(delivery, progress)

@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from importlib.metadata import version
 from typing import Protocol
 
@@ -38,8 +38,8 @@ class Enrolled(Protocol):
 
     def resume(self) -> None: ...
 
-    def ask(self, desire: Desire) -> None:
-        """Do this once."""
+    def ask(self, desire: Desire, at: datetime) -> None:
+        """Do once what was asked at this moment."""
         ...
 
 
@@ -70,9 +70,9 @@ class Enrolment:
                 self._draining = self._heed.draining
                 logger.info("worker_asked", extra={"what": Desire.DRAIN if self._draining else Desire.RESUME})
                 (self._worker.quiet if self._draining else self._worker.resume)()
-        for desire in asked:
+        for desire, at in asked:
             logger.info("worker_asked", extra={"what": desire})
-            self._worker.ask(desire)
+            self._worker.ask(desire, at)
         return True
 
     def leave(self) -> None:

@@ -113,6 +113,25 @@ class LoopExecutor:
         self.line.add(runs)
         self._loop.call_soon_threadsafe(self._begin)
 
+    @property
+    def event_loop(self) -> asyncio.AbstractEventLoop:
+        """The loop itself."""
+        return self._loop
+
+    @property
+    def ident(self) -> int | None:
+        """Of its thread."""
+        return self._thread.ident
+
+    def __len__(self) -> int:
+        """How many runs are on it."""
+        return len(self._tasks)
+
+    def ping(self, answer: Callable[[], None]) -> None:
+        """Have this called when the loop turns next."""
+        with suppress(RuntimeError, OSError):  # it is closed, or broken: nothing turns any more
+            self._loop.call_soon_threadsafe(answer)
+
     def wait_for(self, coroutine: Coroutine[object, object, T]) -> T:
         """Run a coroutine on the loop and wait for it, from another thread."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()

@@ -128,7 +128,11 @@ class HealthServer:
         """The answer to the question that is under way, or to a new one."""
         if self._loading is None:
             self._loading = self._loop.create_future()
-            threading.Thread(target=self._ask, args=[self._loading], name="taskforge-load", daemon=True).start()
+            try:
+                threading.Thread(target=self._ask, args=[self._loading], name="taskforge-load", daemon=True).start()
+            except RuntimeError as error:  # no thread is left to be had
+                self._loading = None
+                return Health(False, {"error": str(error)})
         try:
             return await asyncio.wait_for(asyncio.shield(self._loading), LOAD_PATIENCE)
         except TimeoutError:

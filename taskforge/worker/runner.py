@@ -27,6 +27,7 @@ from taskforge.settlement import Settlement
 from taskforge.signals import emit
 from taskforge.submission import PARTIAL
 from taskforge.task import AnyTask
+from taskforge.worker.interrupting import interruptible
 from taskforge.worker.judging import App, Judge
 
 logger = logging.getLogger("taskforge.worker")
@@ -122,9 +123,9 @@ class Runner:
             return unfit
         try:
             self._begin(run)
-            if not self.app.arounds.job:
+            if not self.app.arounds.job and not run.options.interrupt:
                 return Succeeded(run.task_object.function(*run.args, **run.kwargs))
-            with self._wrapped(run, enter_async):
+            with self._wrapped(run, enter_async), interruptible(run):
                 return Succeeded(run.task_object.function(*run.args, **run.kwargs))
             return Succeeded(None)  # a wrapper swallowed the error, and so chose success
         except BaseException as error:

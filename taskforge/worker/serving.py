@@ -1,56 +1,75 @@
-"""A worker that owns its process: signals in, exit code out."""
+"""A worker that owns its process: orders in, exit code out."""
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import logging
 import os
 import signal
 import sys
-import threading
-from types import FrameType
+import time
+from contextlib import suppress
+from typing import NoReturn
 
-from taskforge.errors import BrokerError
+from taskforge.errors import BrokerError, BrokerUnavailable
+from taskforge.worker.health import Health
+from taskforge.worker.notifying import Outside
+from taskforge.worker.orders import Orders
 from taskforge.worker.worker import Worker
 
 logger = logging.getLogger("taskforge.worker")
 
-#: A signal that another thread has taken is acted upon when the main thread next wakes (seconds).
-LOOK_AT_SIGNALS = 0.5
+#: How often (seconds) the main thread looks whether all is well.
+LOOK_EVERY = 0.5
 
 
-def serve(worker: Worker, parent_pipe: int | None = None) -> int:
-    """Run until SIGTERM or SIGINT, the end of a burst, or a failure; the exit code.
+def serve(worker: Worker, parent_pipe: int | None = None, outside: Outside | None = None) -> int:
+    """Run until told to end, the end of a burst or a quota, or a failure; the exit code.
 
-    One signal drains, a second one hands back at once. 0: everything ended in order. 1: runs had to be abandoned and
-    were handed back, or ended as timed out; the process ends at once then, for their threads cannot be ended.
-    Raises BrokerError when that is what made the worker fail.
+    0: everything ended in order. 1: runs had to be abandoned and were handed back, or ended as timed out; the process
+    ends at once then, for their threads cannot be ended. Raises BrokerError when that is what made the worker fail, or
+    when the broker has not answered for `deaf_after`.
 
-    Under a parent the parent speaks through the pipe, a byte for each of its signals, and closes it by dying. A signal
-    sent to the whole group then only drains: who sent it wants the parent's own grace, not haste.
+    Under a parent the parent speaks through the pipe, and closes it by dying.
     """
+    outside = outside or Outside({})
+    with Orders(worker, parent_pipe):
+        _explain_crashes(ask_by_signal=parent_pipe is not None)
+        # A parent has waited already: its children wait as long as a worker may go without the broker.
+        worker.start(None if parent_pipe is None else _deaf_after(worker))
+        outside.manager.ready()
+        # What is loaded by now stays: jobs must not pay for looking it through for garbage again and again.
+        gc.collect()
+        gc.freeze()
+        deaf = _watch(worker, outside)
+        outside.manager.stopping()
+        left = worker.stop(kill=True)
+        if left:
+            logger.warning("runs_abandoned", extra={"jobs": " ".join(run.id for run in left)})
+        if worker.restart:
+            _restart()
+        if left:
+            _end_at_once(3 if deaf else 1)
+        return _code(worker, deaf)
 
-    def asked(_signum: int = 0, _frame: FrameType | None = None) -> None:
-        if worker.ending.is_set() and parent_pipe is None:
-            worker.hurry.set()
-        worker.ending.set()
 
-    for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, asked)
-    if parent_pipe is not None:
-        threading.Thread(target=_obey, args=(worker, parent_pipe), name="taskforge-parent", daemon=True).start()
-    worker.start()
-    # What is loaded by now stays: jobs must not pay for looking it through for garbage again and again.
-    gc.collect()
-    gc.freeze()
-    while not worker.wait(LOOK_AT_SIGNALS):
-        continue
-    left = worker.stop(kill=True)
-    if left:
-        logger.warning("runs_abandoned", extra={"jobs": " ".join(run.id for run in left)})
-        logging.shutdown()
-        sys.stdout.flush()
-        os._exit(1)
+def _watch(worker: Worker, outside: Outside) -> bool:
+    """Until the worker should end; True when that is because the broker has fallen silent."""
+    limit = _deaf_after(worker)
+    while not worker.wait(min(LOOK_EVERY, outside.pace)):
+        silence = worker.silence()
+        if silence > limit:
+            logger.critical("worker_deaf", extra={"silent_for": silence, "limit": limit})
+            worker.hurry.set()  # what runs cannot be settled, and its leases are lost by now or soon
+            return True
+        outside.well(time.monotonic())
+    return False
+
+
+def _code(worker: Worker, deaf: bool) -> int:
+    if deaf:
+        raise BrokerUnavailable(f"the broker has not answered for {_deaf_after(worker):g} s (deaf_after)")
     failure = worker.exchanger.failure
     if isinstance(failure, BrokerError):
         raise failure
@@ -59,17 +78,49 @@ def serve(worker: Worker, parent_pipe: int | None = None) -> int:
     return 1 if worker.overstaying else 0  # it ended for a late run's sake, and is to be started again
 
 
-def _obey(worker: Worker, pipe: int) -> None:
-    """Drain at the parent's first byte, or at its death; hand back at once at its second byte."""
-    heard = 0
-    try:
-        while data := os.read(pipe, 16):
-            heard += len(data)
-            if heard > 1:
-                worker.hurry.set()
-            worker.ending.set()
-    finally:  # a pipe that cannot be read any more is as good as a parent that is gone
-        worker.ending.set()
+def alive(worker: Worker) -> Health:
+    """Whether this worker does what it is there for."""
+    silence = worker.silence()
+    facts = {"last_exchange": silence, "overstaying": len(worker.overstaying)}
+    return Health(worker.healthy and silence <= _deaf_after(worker), facts)
+
+
+def ready(worker: Worker) -> Health:
+    """Whether it takes jobs."""
+    resting = worker.resting or worker.ending.is_set()
+    return Health(alive(worker).ok and not resting, {"resting": resting, "busy": worker.slots.busy})
+
+
+def _deaf_after(worker: Worker) -> float:
+    return worker.settings.deaf_after.total_seconds()
+
+
+def _explain_crashes(*, ask_by_signal: bool) -> None:
+    """Have the interpreter write all stacks when it crashes, and when a parent asks that hears nothing of it: that
+    works while some C code does not let Python on.
+    """
+    with suppress(OSError, ValueError, RuntimeError):  # there is no standard error
+        faulthandler.enable()
+        if ask_by_signal and hasattr(faulthandler, "register"):
+            faulthandler.register(signal.SIGUSR1)
+
+
+def _restart() -> NoReturn:
+    """Begin anew as the same process."""
+    logger.info("worker_restarts")
+    _flush()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+def _end_at_once(code: int) -> NoReturn:
+    _flush()
+    os._exit(code)
+
+
+def _flush() -> None:
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
 
 
 def cores() -> int:

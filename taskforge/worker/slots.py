@@ -41,6 +41,7 @@ class Slots:
         self.done, self.seconds = 0, 0.0
         self._lock = threading.Lock()
         self._runs: set[Run] = set()
+        self._fresh: set[Run] = set()
 
     def demand(self, now: float) -> Demand:
         """What may be claimed. Each time another queue comes first, unless they have an order.
@@ -78,6 +79,7 @@ class Slots:
                 self._queues[queue] = (THREADS, LOOP)
         with self._lock:
             self._runs.update(runs)
+            self._fresh.update(runs)
 
     def end(self, runs: Iterable[Run], now: float) -> None:
         """These runs have ended: their slots are free. They are held until their settlements are answered."""
@@ -113,6 +115,7 @@ class Slots:
         """These runs are settled, or their leases lost."""
         with self._lock:
             self._runs.difference_update(runs)
+            self._fresh.difference_update(runs)
 
     @property
     def busy(self) -> int:
@@ -123,6 +126,16 @@ class Slots:
         """The runs that are held: in line, running, or not settled yet."""
         with self._lock:
             return list(self._runs)
+
+    def fresh(self) -> list[Run]:
+        """Those of the runs that are held that came since this was last asked."""
+        with self._lock:
+            fresh, self._fresh = self._fresh, set()
+        return list(fresh)
+
+    def holds(self, run: Run) -> bool:
+        """Whether it is held."""
+        return run in self._runs
 
     def __len__(self) -> int:
         return len(self._runs)

@@ -9,11 +9,11 @@ import time
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, ExitStack
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, cast
 
 from taskforge.brokers.resend import reach
 from taskforge.checks import checked_queue_name
-from taskforge.errors import AppError, SettingsError
+from taskforge.errors import AppError
 from taskforge.outcome import Failed, HandedBack
 from taskforge.run import Run, StopCause
 from taskforge.settings import listed
@@ -21,20 +21,24 @@ from taskforge.signals import emit
 from taskforge.worker.exchanger import LAST_EXCHANGE, Exchanger
 from taskforge.worker.executors import LoopExecutor, ThreadExecutor
 from taskforge.worker.keeper import Keeper
+from taskforge.worker.loopwatch import LoopWatch
 from taskforge.worker.pen import Pen
-from taskforge.worker.quota import Quota
+from taskforge.worker.quota import Quota, size_of
+from taskforge.worker.relations import Relations
 from taskforge.worker.runner import Runner
+from taskforge.worker.shared import ChildState, Shared
 from taskforge.worker.slots import Slots
+from taskforge.worker.stacks import log_stacks
 
 if TYPE_CHECKING:
     from taskforge.app import Taskforge
 
 logger = logging.getLogger("taskforge.worker")
 
-N = TypeVar("N", int, float)
-
 #: At a hurried stop, runs that can end at once get this long (seconds).
 HURRIED_GRACE = 0.5
+#: An event loop that does not turn for this long (seconds) never will: the run that blocks it is given up.
+LOOP_PATIENCE = 30.0
 #: How long (seconds) the loops may take to end once they were told to.
 LOOPS_END = LAST_EXCHANGE + 10.0
 
@@ -60,27 +64,32 @@ class Worker:
         burst: bool = False,
         max_jobs: int | None = None,
         max_idle: float | None = None,
+        shared: Shared | None = None,
     ) -> None:
         app.load()
         self.app, self.settings, self.burst = app, app.settings, burst
         asked = [checked_queue_name(name) for name in dict.fromkeys(listed("queues", queues))]
         self.queues = asked or app.queue_names()
-        sizes = (_positive("threads", threads, self.settings.threads), _positive("slots", slots, self.settings.slots))
+        sizes = (size_of("threads", threads, self.settings.threads), size_of("slots", slots, self.settings.slots))
         runner = Runner(app)
         # Queues that somebody wrote in an order are served in it; the others take turns, so that none starves.
         self.slots = Slots(
             sizes, self.queues, self._kinds, in_order=bool(asked), ahead=self.settings.claim_ahead.total_seconds()
         )
         self.exchanger = Exchanger(app, app.broker, runner, self.slots, self.queues, burst)
-        self.exchanger.quota = Quota(_bound("max_jobs", max_jobs), _bound("max_idle", max_idle))
+        self.runner = runner
+        self.relations = Relations(self, shared)
+        self.exchanger.quota = Quota.of(max_jobs, max_idle)
         self.loop = LoopExecutor(sizes[1], runner, self.exchanger.done, self._loop_failed)
         self.threads = ThreadExecutor(sizes[0], runner, self.loop, self.exchanger.done)
         self.exchanger.threads, self.exchanger.loop = self.threads, self.loop
         self.keeper = Keeper(app.broker, app.codec, self.settings, app.clock, self.slots, self.queues, self._overstayed)
-        self.runner = runner
+        self.keeper.warden.on_round = self.relations.turned
+        self.keeper.warden.loop = LoopWatch(app, self.loop, LOOP_PATIENCE, self._overstayed, self._loop_failed)
+        runner.judging.colleagues = self.relations.enrolment.colleagues
         self.pen = runner.pen = Pen(app, runner.stopped)
         self.overstaying: set[Run] = set()
-        self.resting = False
+        self.resting = self.restart = False
         self.ending = threading.Event()
         self.hurry = threading.Event()
         self._loops = [
@@ -94,8 +103,9 @@ class Worker:
         """False once a run overstays its timeout, or the loop that talks to the broker has failed."""
         return not self.overstaying and self.exchanger.failure is None
 
-    def start(self) -> None:
-        """Enter what is wrapped around workers, then begin to claim. Raises what a wrapper raises.
+    def start(self, patience: float | None = None) -> None:
+        """Enter what is wrapped around workers, then begin to claim. Raises what a wrapper raises, and
+        BrokerUnavailable when the broker does not answer for `patience` seconds (`call_timeout`).
 
         One worker at a time per app and process: its exchanger waits on the app's own broker.
         """
@@ -103,13 +113,15 @@ class Worker:
             raise AppError(f"{self.app!r} has a worker in this process already; give that one more threads or queues")
         self.app.working = True
         try:
-            self._start()
+            self._start(self.settings.call_timeout.total_seconds() if patience is None else patience)
         except BaseException:
             self.app.working = False
             raise
 
-    def _start(self) -> None:
-        reach(self.app.broker, self.settings.call_timeout.total_seconds())
+    def _start(self, patience: float) -> None:
+        self.relations.announce()
+        reach(self.app.broker, patience)
+        self.relations.enrolment.beat()
         self.loop.start()
         try:
             self.pen.start()
@@ -122,6 +134,7 @@ class Worker:
         self.threads.start()
         for loop in self._loops:
             loop.start()
+        self.relations.start()
         logger.info("worker_started", extra={"queues": self.queues, "threads": self.slots.sizes[0]})
         emit(self.app.signals.worker_started, self.app, worker=self)
 
@@ -155,6 +168,7 @@ class Worker:
         waited for.
         """
         self.ending.set()
+        self.relations.state(ChildState.DRAINING)
         self.exchanger.drain()
         logger.info("worker_draining", extra={"running": len(self.slots)})
         emit(self.app.signals.worker_draining, self.app, worker=self)
@@ -206,8 +220,20 @@ class Worker:
             else:
                 self._wrapped.enter_context(cast("AbstractContextManager[object]", manager))
 
+    # What others ask of it.
+
+    def silence(self) -> float:
+        """Seconds since the broker last answered."""
+        return self.exchanger.persistence.silence()
+
+    def dump(self, why: str = "asked") -> None:
+        """Log what every thread and every coroutine does now, with its job."""
+        log_stacks(self, why)
+
     def _exchange(self) -> None:
         self.exchanger.run()
+        if self.exchanger.failure is not None:
+            self.relations.state(ChildState.FAILED)
         self.ending.set()
 
     def _loop_failed(self, error: Exception) -> None:
@@ -222,7 +248,11 @@ class Worker:
             return
         self.overstaying.add(run)
         logger.error("run_overstays", extra={"job": run.id, "task": run.task, "queue": run.queue})
-        self.ending.set()
+        if self.relations.shared is None:
+            self.ending.set()
+            return
+        self.quiet()  # until its parent has another in its place
+        self.relations.state(ChildState.REPLACE_ME)
 
     def _running(self) -> list[Run]:
         return [run for run in self.slots.runs() if not run.ended and run not in self.overstaying]
@@ -243,11 +273,16 @@ class Worker:
 
     def _abandon(self, left: Sequence[Run]) -> None:
         """End the jobs of runs that are about to end with the process. Nothing may come after: they still run."""
+        self.pen.stop(0)
         self._wrapped.close()
         emit(self.app.signals.worker_stopped, self.app, worker=self)
         for run in left:
-            outcome = Failed(self.runner.timed_out(run), "timeout") if run in self.overstaying else HandedBack()
-            self.exchanger.done(run, outcome)
+            if run in self.overstaying:
+                self.exchanger.done(run, Failed(self.runner.timed_out(run), "timeout"))
+            elif self.relations.shared is None:
+                self.exchanger.done(run, HandedBack())
+            else:
+                self.runner.cells[run.cell] = 0  # without blame: its parent gives it back once this process is gone
         self.exchanger.stop()
         self._loops[0].join(LOOPS_END)
 
@@ -256,6 +291,7 @@ class Worker:
         self._loops[0].join(LOOPS_END)
         self.keeper.stop()
         self._loops[1].join(LOOPS_END)
+        self.relations.stop(LOOPS_END)
         self.threads.stop(HURRIED_GRACE)
         self.pen.stop(HURRIED_GRACE)
         self._wrapped.close()
@@ -263,16 +299,3 @@ class Worker:
         self.app.working = False
         logger.info("worker_stopped")
         emit(self.app.signals.worker_stopped, self.app, worker=self)
-
-
-def _bound(name: str, given: N | None) -> N | None:
-    if given is not None and given <= 0:
-        raise SettingsError(f"{name} must be more than 0, not {given}")
-    return given
-
-
-def _positive(name: str, given: int | None, default: int) -> int:
-    number = default if given is None else given
-    if number < 1:
-        raise SettingsError(f"{name} must be at least 1, not {number}")
-    return number

@@ -19,7 +19,7 @@ def app() -> Taskforge:
 def beat(app: Taskforge, card: WorkerCard, heed: Heed) -> list[str]:
     """What a worker that beats shall do."""
     wishes = app.broker.register.beat(card.name, pack_card(app.codec, card), CARD_AGE, card.targets)
-    return [*heed.take(wishes), *(["draining"] if heed.draining else [])]
+    return [*(desire for desire, _ in heed.take(wishes)), *(["draining"] if heed.draining else [])]
 
 
 def test_a_worker_is_seen_and_does_what_is_asked(app: Taskforge) -> None:

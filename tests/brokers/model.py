@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from taskforge.brokers.protocol import CLOCK_JUMP, ERRORS_BYTES, Demand, Exchange, Extension
+from taskforge.brokers.losses import pack_loss
+from taskforge.brokers.moments import moment
+from taskforge.brokers.protocol import CLOCK_JUMP, ERRORS_BYTES, SENDER_AGE, Demand, Exchange, Extension, Holding
 from taskforge.brokers.stamp import Stamp
 from taskforge.clock import Clock
 from taskforge.errors import StaleCall
@@ -22,6 +24,8 @@ HOLD = LEASE / 4 + timedelta(seconds=5)
 KEEP_EXPIRED = timedelta(hours=1)
 
 WAITING = {JobState.READY, JobState.DELAYED}
+#: In place of the number of a sender that is closed.
+CLOSED = -1
 
 
 @dataclass
@@ -51,6 +55,7 @@ class Queue:
 
     jobs: dict[str, Job] = field(default_factory=dict)
     answers: dict[str, tuple[int, object]] = field(default_factory=dict)
+    used: dict[str, datetime] = field(default_factory=dict)
     turns: int = 0
     numbers: int = 0
     seen: datetime | None = None
@@ -106,6 +111,20 @@ class Model:
             if job.record.stop_requested:
                 answer.stop.append(delivery)
         return answer
+
+    def release(self, sender: str, queues: Sequence[str], held: Sequence[Holding], note: bytes) -> Sequence[Holding]:
+        let_go: dict[tuple[str, str], Holding] = {}
+        for name in {*queues, *(each.queue for each in held)}:
+            self._note_time(name)
+            named = [*(each for each in held if each.queue == name), *self._last_claim(name, sender)]
+            for each in named:
+                if self._holds(each.queue, each.id, each.number) is not None:
+                    before = let_go.get((name, each.id), each)
+                    let_go[name, each.id] = each._replace(started=each.started or before.started)
+            self._queue(name).answers[sender] = CLOSED, None
+        for each in let_go.values():
+            self._give_back(self._queue(each.queue).jobs[each.id], note if each.started else None)
+        return [*let_go.values()]
 
     def report(self, delivery: Delivery, progress: bytes) -> bool:
         job = self._held(delivery)
@@ -175,9 +194,9 @@ class Model:
             return False
         queue = self._queue(settlement.delivery.queue)
         if isinstance(settlement, Requeue | Bury | Cancel) and settlement.error is not None:
-            errors = (*job.record.errors, settlement.error)
-            fits = sum(len(error) for error in errors) <= ERRORS_BYTES
-            job.record = replace(job.record, errors=errors if fits else (settlement.error,))
+            self._keep_error(job, settlement.error)
+        if isinstance(settlement, Requeue | Bury) and settlement.crashed:
+            job.record = replace(job.record, crashes=job.record.crashes + 1)
         if isinstance(settlement, Requeue | Bury) and settlement.counts:
             job.record = replace(job.record, attempts=job.record.attempts + 1)
         match settlement:
@@ -199,6 +218,11 @@ class Model:
                 job.become(JobState.READY)
                 job.turn = queue.turn()
         return True
+
+    def _keep_error(self, job: Job, error: bytes) -> None:
+        errors = (*job.record.errors, error)
+        fits = sum(len(each) for each in errors) <= ERRORS_BYTES
+        job.record = replace(job.record, errors=errors if fits else (error,))
 
     def _end(self, job: Job, state: JobState, reason: str | None, keep: timedelta, result: bytes | None = None) -> None:
         started = job.record.started_at
@@ -273,7 +297,16 @@ class Model:
             self._promote(job, name)
 
     def _reclaim(self, job: Job) -> None:
-        job.record = replace(job.record, crashes=job.record.crashes + 1)
+        claimed_at, worker = job.record.started_at, job.record.worker
+        assert claimed_at is not None
+        assert worker is not None
+        self._give_back(job, pack_loss(moment(self._now), moment(claimed_at), worker))
+
+    def _give_back(self, job: Job, note: bytes | None) -> None:
+        """To its place; with a note, which says that its run had begun, as a crash."""
+        if note is not None:
+            job.record = replace(job.record, crashes=job.record.crashes + 1)
+            self._keep_error(job, note)
         if job.record.stop_requested:
             self._end(job, JobState.CANCELLED, "requested", job.keep_cancelled)
         else:
@@ -308,9 +341,19 @@ class Model:
         return Exchange(current, answer.refused, lost=tuple(lost))
 
     def _held(self, delivery: Delivery) -> Job | None:
-        job = self._queue(delivery.queue).jobs.get(delivery.id)
-        holds = job is not None and job.record.state is JobState.RUNNING and job.number == delivery.number
+        return self._holds(delivery.queue, delivery.id, delivery.number)
+
+    def _holds(self, name: str, job_id: str, number: int) -> Job | None:
+        job = self._queue(name).jobs.get(job_id)
+        holds = job is not None and job.record.state is JobState.RUNNING and job.number == number
         return job if holds else None
+
+    def _last_claim(self, name: str, sender: str) -> list[Holding]:
+        """What the last call of a sender claimed in a queue, if that is remembered."""
+        _, answer = self._queue(name).answers.get(sender, (0, None))
+        if not isinstance(answer, Exchange) or self._now - self._queue(name).used[sender] >= SENDER_AGE:
+            return []
+        return [Holding(name, each.id, each.number, False) for each in answer.deliveries if each.queue == name]
 
     # Queues and senders
 
@@ -336,19 +379,22 @@ class Model:
         """
         for name in names:
             number, answer = self._queue(name).answers.get(stamp.sender, (0, None))
-            if stamp.number < number:
+            if stamp.number < number or number == CLOSED:
                 raise StaleCall(f"{stamp} is below {number}")
         for name in names:
             self._note_time(name)
         for name in names:
             number, answer = self._queue(name).answers.get(stamp.sender, (0, None))
             if stamp.number == number:
+                for each in names:
+                    self._queue(each).used[stamp.sender] = self._now
                 return answer
         return None
 
     def _remember(self, names: set[str], stamp: Stamp, answer: object) -> None:
         for name in names:
             self._queue(name).answers[stamp.sender] = (stamp.number, answer)
+            self._queue(name).used[stamp.sender] = self._now
 
     # Last, because below it the name `list` in an annotation would mean this method.
     def list(self, queue: str, state: JobState, offset: int = 0, limit: int = 100) -> list[JobRecord]:

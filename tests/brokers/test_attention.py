@@ -19,7 +19,7 @@ from taskforge.brokers.sqlite.verbs import statements
 from taskforge.brokers.stamp import Sender
 from taskforge.errors import BrokerUnavailable
 from taskforge.job import NewJob
-from taskforge.testing.conformance.rig import HOUR, MINUTE, demand
+from taskforge.testing.conformance.rig import HOUR, MINUTE, SECOND, demand
 from tests.servers import Server
 
 #: Seconds that no test waits out.
@@ -80,6 +80,35 @@ def test_a_listener_that_lost_its_connection_looks_and_hears_again(server: Serve
         ear.close()
 
 
+def test_a_listener_looks_again_after_its_process_lost_another_connection(server: Server, redis_url: str) -> None:
+    me = Sender()
+    with closing(RedisBroker(redis_url, BrokerSettings(prefix="t"))) as broker, server.client() as client:
+        run_one(broker, me, "a")
+        ear = broker.attend(me.id)
+        assert ear.listen(LONG) == [""]
+
+        client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        with pytest.raises(BrokerUnavailable):
+            broker.inspector.counts("mail")
+
+        assert ear.listen(LONG) == [""]
+        cancel(broker, "a")
+        assert ear.listen(LONG) == ["a"]
+        ear.close()
+
+
+def test_however_many_are_named_all_are_told(redis_url: str) -> None:
+    with closing(RedisBroker(redis_url, BrokerSettings(prefix="t"))) as broker:
+        ears = [broker.attend(name) for name in ("w0", "w250")]
+        assert [ear.listen(LONG) for ear in ears] == [[""], [""]]
+
+        broker.register.wish("*", b"", HOUR, [f"w{n}" for n in range(251)])
+
+        assert [ear.listen(LONG) for ear in ears] == [[""], [""]]
+        for ear in ears:
+            ear.close()
+
+
 def test_the_register_of_one_app_is_not_anothers(redis_url: str) -> None:
     one, other = (RedisBroker(redis_url, BrokerSettings(prefix=prefix)) for prefix in ("t:one", "t:other"))
 
@@ -123,8 +152,8 @@ def test_bounds_of_the_register_are_kept_in_a_file(connect: Callable[..., Sqlite
             )
         db.commit()
 
-        broker.register.beat("new", b"", MINUTE, [])
-        broker.register.wish("new", b"", MINUTE, [])
+        broker.register.beat("new", b"", SECOND, [])
+        broker.register.wish("new", b"", SECOND, [])
 
         names = {name for (name,) in db.execute("select name from cards")}
         targets = {target for (target,) in db.execute("select target from wishes")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from taskforge.brokers.inspecting import Inspector
-from taskforge.brokers.protocol import SENDER_AGE, Broker, BrokerSettings, Demand, Exchange
+from taskforge.brokers.protocol import SENDER_AGE, Broker, BrokerSettings, Demand, Exchange, Holding
 from taskforge.brokers.redis import RedisBroker
 from taskforge.brokers.sqlite import SqliteBroker
 from taskforge.brokers.stamp import Stamp
@@ -58,13 +59,14 @@ def demands(draw: st.DrawFn) -> Demand:
 
 @st.composite
 def ways(draw: st.DrawFn) -> Way:
-    keep, error, counts = draw(keeps), draw(errors), draw(st.booleans())
+    keep, error, crashed = draw(keeps), draw(errors), draw(st.booleans())
+    counts = not crashed and draw(st.booleans())
     delay, result = draw(delays), draw(st.none() | st.binary(max_size=3))
     then = tuple(draw(st.lists(new_jobs(), max_size=2)))
     makers: list[Way] = [
         lambda delivery: Ack(delivery, keep, SECOND, result, keep, then),
-        lambda delivery: Requeue(delivery, delay, counts, keep, error),
-        lambda delivery: Bury(delivery, "error", keep, SECOND, counts, error),
+        lambda delivery: Requeue(delivery, delay, counts, keep, error, crashed),
+        lambda delivery: Bury(delivery, "error", keep, SECOND, counts, error, crashed),
         lambda delivery: Cancel(delivery, "discarded", keep, SECOND, error),
     ]
     return makers[draw(st.integers(0, 3))]
@@ -111,6 +113,8 @@ class Sides(RuleBasedStateMachine):
         self.numbers = count(1)
         self.calls: dict[str, list[Call]] = {}
         self.used: dict[str, datetime] = {}
+        #: How often each sender was closed, and began anew under another name.
+        self.lives: Counter[str] = Counter()
         self.unseen = 0.0
 
     def teardown(self) -> None:
@@ -194,6 +198,25 @@ class Sides(RuleBasedStateMachine):
     def purge(self, queue: str, state: JobState, sender: str) -> None:
         self._call(sender, {queue}, lambda side, stamp: side.inspector.purge(queue, state, stamp))
 
+    @rule(
+        sender=senders, served=st.sets(queues), plan=st.lists(st.tuples(st.integers(0, 8), st.booleans()), max_size=6)
+    )
+    def release(self, sender: str, served: set[str], plan: list[tuple[int, bool]]) -> None:
+        """A worker process has died, and its parent names some of what it held, or that others hold, or nobody."""
+
+        def release(side: Side) -> object:
+            chosen = [(side.deliveries[-1 - back], started) for back, started in plan if back < len(side.deliveries)]
+            held = [Holding(each.queue, each.id, each.number, started) for each, started in chosen]
+            let_go = side.verbs.release(self._name(sender), sorted(served), held, b"note")
+            return {(each.queue, each.id, each.started) for each in let_go}
+
+        self._compare(release)
+        late = Stamp(self._name(sender), next(self.numbers))
+        for queue in sorted(served):
+            job = NewJob("late", queue, b"")
+            assert self._compare(lambda side, job=job: side.verbs.enqueue([job], late)) is StaleCall
+        self.lives[sender] += 1
+
     # Calls that are sent again
 
     @rule(sender=senders)
@@ -209,8 +232,9 @@ class Sides(RuleBasedStateMachine):
 
     def _remembered(self, sender: str) -> list[Call]:
         """The calls of a sender, if all sides must still know the last one."""
-        used = self.used.get(sender, self.clock.now() - SENDER_AGE)
-        return self.calls[sender] if self.clock.now() - used < SENDER_AGE - MINUTE else []
+        name = self._name(sender)
+        used = self.used.get(name, self.clock.now() - SENDER_AGE)
+        return self.calls[name] if self.clock.now() - used < SENDER_AGE - MINUTE else []
 
     # Time
 
@@ -251,9 +275,12 @@ class Sides(RuleBasedStateMachine):
         self.unseen = 0.0
 
     def _call(self, sender: str, names: set[str], make: Callable[[Side, Stamp], object]) -> None:
-        call = Call(make, Stamp(sender, next(self.numbers)), frozenset(names))
-        self.calls.setdefault(sender, []).append(call)
+        call = Call(make, Stamp(self._name(sender), next(self.numbers)), frozenset(names))
+        self.calls.setdefault(self._name(sender), []).append(call)
         self._send(call)
+
+    def _name(self, sender: str) -> str:
+        return f"{sender} {self.lives[sender]}"
 
     def _send(self, call: Call) -> None:
         self.used[call.stamp.sender] = self.clock.now()

@@ -6,17 +6,20 @@ import json
 import signal
 import urllib.error
 import urllib.request
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from taskforge import Taskforge
+from taskforge.brokers.inspecting import Pressure
 from taskforge.cli.loading import load_app
-from taskforge.measuring import measure, places_of
+from taskforge.measuring import measure, places_of, together
 from taskforge.scaling import Goal
 from taskforge.workers import WorkerState
 from tests.cli.cards import CARD, beat, card
-from tests.cli.harness import Process, Run, process
+from tests.cli.harness import LIMIT, Process, Run, process
+from tests.servers import wait_until
 
 
 @pytest.fixture(params=["sqlite", "redis"])
@@ -81,6 +84,26 @@ def test_a_process_that_serves_two_queues_does_for_each_what_its_jobs_are_of_all
     assert scale.queues["default"].throughput == pytest.approx(12.5 * 0.75)
     assert scale.queues["files"].throughput == pytest.approx(12.5 * 0.25)
     assert scale.total.throughput == pytest.approx(12.5)
+
+
+def test_jobs_that_run_are_busy_and_ask_for_a_process_even_if_nothing_waits(
+    run: Run, shop: Taskforge, folder: Path
+) -> None:
+    job = shop.enqueue("shop.hold")
+    with shop.worker(threads=1):
+        wait_until(lambda: (folder / "held").exists(), LIMIT, "the run")
+        said = json.loads(run("scale", "--json").out)
+        (folder / "go").touch()
+        job.result(timeout=LIMIT)
+
+    found = said["queues"]["default"]
+    assert (found["backlog"], found["busy"], found["wanted"]) == (0, 1, 1)
+
+
+def test_the_oldest_of_all_is_the_oldest_of_any_queue() -> None:
+    found = together([Pressure(1, timedelta(seconds=5)), Pressure(), Pressure(2, timedelta(seconds=9), 3, 4)])
+
+    assert found == Pressure(3, timedelta(seconds=9), 3, 4)
 
 
 def test_the_places_of_a_process_are_those_for_the_kinds_of_tasks_that_its_queues_get(app: Taskforge) -> None:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from taskforge import Taskforge, TaskforgeError
 from tests.faults import program
 from tests.faults.crew import Crew
-from tests.faults.field import Field, Place, RedisPlace, SqlitePlace
+from tests.faults.field import PARENTS, PROCESSES, THREADS, Field, Place, RedisPlace, SqlitePlace
 from tests.faults.kinds import QUEUES, number_of
 from tests.faults.ledger import FOLDER, Ledger
 from tests.faults.verdict import Dealt, Verdict, judge
@@ -90,7 +90,7 @@ def run(place: Place, folder: Path, size: Size, seed: int) -> Verdict:
         confirmed = max((number_of(line.id) for line in client_ledger.lines("confirmed")), default=-1)
         return crew.run(
             "tests.faults.client",
-            *(str(confirmed + 1), str(size.jobs), str(size.jobs / size.seconds / 0.9)),
+            *(str(confirmed + 1), str(size.jobs), str(size.jobs / size.seconds)),
             env={FOLDER: str(client_ledger.folder)},
         )
 
@@ -101,6 +101,7 @@ def run(place: Place, folder: Path, size: Size, seed: int) -> Verdict:
         dealt = _deal(field, plan(place, size.faults, seed), size.seconds, folder / "faults")
         _await_end(field, program.app, size.jobs)
         verdict = judge(program.app, crew.ledger, size.jobs, dealt, field.killed, field.frozen)
+        field.call_the_roll(lambda: program.call_the_roll.enqueue_many([()] * PARENTS * PROCESSES * THREADS))
     finally:
         field.close()
         program.app.close()

@@ -233,6 +233,18 @@ class Field:
             self.enqueuing.wait(PATIENCE)
             self.enqueuing = self.client()
 
+    def call_the_roll(self, enqueue: Callable[[], object]) -> None:
+        """Every worker process takes one of the jobs that `enqueue` makes, or is alive and deaf: a complaint."""
+
+        deaf: set[int] = set()
+        for _ in range(int(PATIENCE)):
+            enqueue()
+            time.sleep(1)
+            deaf = {pid for pid in self._workers() if "present" not in self.crew.ledger.tail(pid)}
+            if not deaf:
+                return
+        self.complaints.append(f"alive and deaf: {deaf} of {self._workers()}")
+
     def close(self) -> None:
         """End the workers in order; whoever does not is a complaint."""
         left = [pid for parent in self.parents for pid in descendants(parent.pid)]

@@ -17,10 +17,11 @@ class Kind(NamedTuple):
 
 
 KINDS = (
-    Kind("fast", 49, "quick"),
+    Kind("fast", 47, "quick"),
     Kind("slow", 10, "slow", returns=True),
     Kind("coroutine", 15, "quick"),
     Kind("isolated", 6, "slow", returns=True),
+    Kind("crashing", 2, "slow", runs=2, returns=True),
     Kind("failing", 4, "quick", runs=2, fails=True),
     Kind("retried", 5, "slow", runs=2, returns=True),
     Kind("snoozed", 3, "quick", runs=2),

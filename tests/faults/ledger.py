@@ -54,5 +54,14 @@ class Ledger:
         """The lines of one job, in the order of time."""
         return sorted((line for line in self.lines(*whats) if line.id == job_id), key=lambda line: line.at)
 
+    def tail(self, pid: int) -> str:
+        """What a process wrote last."""
+        path = self.folder / str(pid)
+        if not path.exists():
+            return ""
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 1000))
+            return file.read().decode()
+
     def count(self, *whats: str) -> int:
         return sum(1 for _ in self.lines(*whats))

@@ -95,10 +95,19 @@ async def coroutine(number: int) -> None:
         await asyncio.sleep(seconds_of(number))
 
 
-@app.task(queue="slow", isolate=os.environ.get("FAULTS_NO_PEN") is None)
+@app.task(queue="slow", isolate=True)
 def isolated(number: int) -> int:
     with noted():
         threading.Event().wait(seconds_of(number) / 10)
+    return number
+
+
+@app.task(queue="slow", isolate=True)
+def crashing(number: int) -> int:
+    """Takes its own process down when it runs for the first time, in one of two ways."""
+    with noted():
+        if first_time():
+            os._exit(3) if number % 2 else os.kill(os.getpid(), signal.SIGSEGV)
     return number
 
 
@@ -136,6 +145,13 @@ def hold(seconds: float, again: float = 0.0) -> str:
         first = first_time()
         threading.Event().wait(seconds if first else again)
     return "first" if first else "again"
+
+
+@app.task(keep_result=False)
+def call_the_roll() -> None:
+    """Takes so long that whoever has a free slot gets one of many."""
+    write_down("present", current_job().id)
+    threading.Event().wait(0.2)
 
 
 @app.task(timeout=120)

@@ -12,7 +12,7 @@ from tests.servers import wait_until
 
 ONE_ENGINE = True
 #: Seconds.
-LEASE = 1.5
+LEASE = 1
 #: Seconds within which a bell that was heard in vain is made good for: idle workers look by themselves every two.
 LOOKS = 2.0
 #: What a busy machine may add to that.
@@ -22,7 +22,7 @@ SLACK = 8.0
 def test_a_worker_frozen_past_its_lease_is_refused_when_it_comes_back(crew: Crew, app: Taskforge) -> None:
     app.configure(lease=LEASE)
     frozen = crew.start("--threads", "1", lease=LEASE)
-    job = program.hold.enqueue(0.5)
+    job = program.hold.enqueue(0.2)
     crew.all("began")
 
     kill(frozen.pid, signal.SIGSTOP)
@@ -73,6 +73,6 @@ def test_a_job_starts_though_the_worker_that_waited_longest_is_frozen(crew: Crew
 
 def _at_work(crew: Crew) -> set[int]:
     """The processes that have run something by now, having been given some more to do."""
-    for job in program.hold.enqueue_many([(0.1,)] * 4):
+    for job in program.hold.enqueue_many([(0.05,)] * 4):
         job.result(PATIENCE)
     return {line.pid for line in crew.ledger.lines("began")}

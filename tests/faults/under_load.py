@@ -31,10 +31,10 @@ class Load:
     The feeder repeats each enqueue under the same id until it is confirmed, as users are told to.
     """
 
-    def __init__(self, url: str, caplog: pytest.LogCaptureFixture, **settings: object) -> None:
+    def __init__(self, url: str, caplog: pytest.LogCaptureFixture, durability: str = "default") -> None:
         caplog.set_level(logging.WARNING, "taskforge.worker")
         self.caplog = caplog
-        self.app = Taskforge("shop", broker=url, **settings)
+        self.app = Taskforge("shop", broker=url, durability=durability)
         self.confirmed: list[str] = []
         self.told: list[BrokerError] = []
         self.ran: list[tuple[str, float]] = []

@@ -72,7 +72,8 @@ class Bench:
     def run(self, name: str, *queues: str, again: bool = False, sender: str = "s", **arguments: Any) -> Any:
         """Run a script on these queues (`q` if none); lists go in as msgpack. `again` repeats the last number."""
         called = script(name)
-        keys = [key for queue in queues or ("q",) for key in self._keys(queue, sender, "number" in called.arguments)]
+        numbered = "number" in called.arguments or name == "release"
+        keys = [key for queue in queues or ("q",) for key in self._keys(queue, sender, numbered)]
         if "number" in called.arguments:
             self.number += not again
             arguments["number"] = self.number

@@ -37,6 +37,12 @@ def ending(at: int = NOW, took: int = 5, size: int = 0, reason: bytes = b"") -> 
     return at.to_bytes(6, "big") + took.to_bytes(6, "big") + struct.pack(">I", size) + reason
 
 
+def lost(at: int, claimed: int = NOW, sender: bytes = b"s") -> bytes:
+    """What `errors` holds of a job whose worker was silent for its lease, and that has no other error."""
+    note = b"\xc1" + at.to_bytes(6, "big") + claimed.to_bytes(6, "big") + sender
+    return struct.pack(">I", len(note)) + note
+
+
 def ack(id: str, number: int, *result: Any) -> list[Any]:
     return [id, number, [ACK, HOUR, 5, "", *result] if result else 5]
 
@@ -424,6 +430,7 @@ def test_a_lease_that_ran_out_gives_the_job_back_to_its_place(bench: Bench) -> N
         "jobs": {b"a": body(b"a", 1), b"b": body(b"b", 2)},
         "ready": {b"a": place(1), b"b": place(2)},
         "facts": {b"a": entry(number, held="-", claimed=0, crashes=1)},
+        "errors": {b"a": lost(NOW + LEASE)},
         "bell": [b"1"],
     }
 
@@ -436,7 +443,8 @@ def test_a_silent_job_that_was_asked_to_stop_ends(bench: Bench) -> None:
 
     state = bench.state()
     assert state["cancelled"] == {b"a": NOW + LEASE + 1_234}
-    assert state.keys() == {"jobs", "facts", "cancelled", "bell"}
+    assert state["errors"] == {b"a": lost(NOW + LEASE)}
+    assert state.keys() == {"jobs", "facts", "cancelled", "errors", "bell"}
 
 
 def test_time_is_looked_at_only_when_something_falls_due(bench: Bench) -> None:

@@ -41,6 +41,11 @@ GOAL = Goal(0, 10, drain=30.0)
         ("a burst has come to idle threads, whose speed is known", Load(900, 0, 0.1, 0, 1, 8, 0.1, per_job=0.1), 1),
         ("a burst has come to idle threads, whose speed is not known", Load(900, 0, 0.1, 0, 1, 8, 0.1), 1),
         ("free slots that nobody's jobs can have", Load(50, 0, 40, 8, 1, 108, throughput=0.1), 8),
+        ("forty slow jobs have just come to ten idle processes", Load(40, 0, 0.1, 0, 10, 8, 0.1, per_job=600), 5),
+        ("quick jobs have just come to ten idle processes", Load(40, 0, 0.1, 0, 10, 8, 0.1, per_job=0.01), 1),
+        ("many slow jobs fall due soon", Load(0, 100, None, 0, 1, 8, 0.1, per_job=600), 10),
+        ("few slow jobs fall due soon", Load(0, 3, None, 0, 1, 8, 0.1, per_job=600), 1),
+        ("jobs run that no living process holds", Load(busy=3), 1),
         ("most of them idle", Load(busy=4, processes=4, places=8), 1),
         ("the rest would be too full", Load(busy=12, processes=2, places=8), 2),
         ("one less would still have room", Load(busy=10, processes=3, places=8), 2),
@@ -118,14 +123,25 @@ def test_it_shrinks_after_calm_rounds_to_what_the_neediest_of_them_needed() -> N
     assert course.wanted == 4
 
 
+def test_it_shrinks_by_half_at_most_and_then_waits_anew() -> None:
+    course, seen = Course(10), []
+
+    for _ in range(3 * CALM):
+        course = steer(GOAL, course, Load(processes=course.wanted, places=8))
+        seen.append(course.wanted)
+
+    assert seen == [10] * (CALM - 1) + [5] * CALM + [2] * CALM + [1]
+
+
 def test_one_round_that_needs_them_all_begins_the_calm_anew() -> None:
-    course = Course(2)
-    for _ in range(CALM - 1):
-        course = steer(GOAL, course, Load(busy=1, processes=2, places=8))
+    calm, busy = Load(busy=1, processes=2, places=8), Load(busy=12, processes=2, places=8)
+    course, seen = Course(2), []
 
-    course = steer(GOAL, course, Load(busy=12, processes=2, places=8))
+    for load in [calm] * 5 + [busy] + [calm] * CALM:
+        course = steer(GOAL, course, load)
+        seen.append(course.wanted)
 
-    assert (course.wanted, course.calm) == (2, 0)
+    assert seen == [2] * (5 + CALM) + [1]
 
 
 def test_from_zero_it_grows_at_the_first_job_and_goes_back_when_all_is_done() -> None:
@@ -140,12 +156,14 @@ def test_from_zero_it_grows_at_the_first_job_and_goes_back_when_all_is_done() ->
 
 def test_what_a_process_can_do_is_learned_only_from_those_that_have_enough_to_do() -> None:
     idle = steer(GOAL, Course(1), Load(busy=1, processes=1, places=8, throughput=2.0))
-    first = steer(GOAL, idle, Load(50, 0, 6, 8, 1, 8, throughput=100.0))
-    second = steer(GOAL, first, Load(50, 0, 6, 8, 1, 8, throughput=100.0))
-    slower = steer(GOAL, second, Load(50, 0, 6, 8, 1, 8, throughput=0.0))
+    fresh = steer(GOAL, idle, Load(50, 0, 1, 8, 1, 8, throughput=2.0))
+    stuck = steer(GOAL, fresh, Load(50, 0, 6, 8, 1, 8, throughput=100.0))
+    slower = steer(GOAL, stuck, Load(50, 0, 6, 8, 1, 8, throughput=0.0))
     idle_again = steer(GOAL, slower, Load(busy=1, processes=1, places=8, throughput=2.0))
+    quick = steer(GOAL, idle_again, Load(busy=1, processes=1, places=8, throughput=70.0))
 
-    assert [each.each for each in (idle, first, second, slower, idle_again)] == [None, None, 100.0, 50.0, 50.0]
+    courses = (idle, fresh, stuck, slower, idle_again, quick)
+    assert [course.each for course in courses] == [None, None, 100.0, 50.0, 50.0, 70.0]
 
 
 # Simulated queues

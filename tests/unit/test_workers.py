@@ -132,9 +132,10 @@ def test_what_is_asked_is_done_once() -> None:
     heed.take([wish(Desire.DUMP, 1)])
     asked = [wish(Desire.DUMP, 5), wish(Desire.RESTART, 4), wish(Desire.RESTART, 6, "me")]
 
-    assert heed.take(asked) == [Desire.RESTART, Desire.DUMP]
+    assert heed.take(asked) == [(Desire.RESTART, asked[1].at), (Desire.DUMP, asked[0].at)]
     assert heed.take(asked) == []
-    assert heed.take([*asked[:2], wish(Desire.RESTART, 9, "me")]) == [Desire.RESTART]
+    again = wish(Desire.RESTART, 9, "me")
+    assert heed.take([*asked[:2], again]) == [(Desire.RESTART, again.at)]
 
 
 def test_of_drain_and_resume_the_later_one_holds_whoever_it_was_asked_of() -> None:
@@ -220,6 +221,8 @@ WORKERS = [
     someone("web1.12.cd", "web1.10", "web1"),
     someone("web2.21.ef", "web2.20", "web2"),
     someone("web2.31.aa", "web2.30", "web2"),
+    someone("mail.5.aa", "mail.4", "post"),
+    someone("mail.6.bb", "other.3", "post"),
 ]
 
 
@@ -243,6 +246,7 @@ def test_a_name_stands_for_a_worker_a_group_or_a_host(word: str, targets: list[s
     ("word", "said"),
     {
         "web": "may mean web1.11.ab, web1.12.cd, web2.21.ef, web2.31.aa: write more",
+        "mail.": "may mean mail.5.aa, mail.6.bb: write more",
         "web1.11.xb": "did you mean 'web1.11.ab'",
         "": "no worker, group or host",
     }.items(),

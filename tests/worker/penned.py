@@ -14,7 +14,8 @@ from pathlib import Path
 
 from taskforge import Discard, Fail, Fixed, Isolate, Retry, RetryLater, Snooze, Taskforge, current_job
 
-app = Taskforge("penned", broker="memory://", lease=10, stop_grace=2)
+#: Long enough a grace that what is asked to stop does so in time on any machine.
+app = Taskforge("penned", broker=os.environ.get("PENNED_BROKER", "memory://"), lease=10, stop_grace=20)
 entered: list[str] = []
 
 
@@ -98,9 +99,10 @@ def die(how: str) -> None:
             ctypes.string_at(0)
         case "killed":
             os.kill(os.getpid(), signal.SIGKILL)
-        case "deaf":
-            os.closerange(3, 100)
-            time.sleep(3600)
+        case "mute":
+            for each in descriptors():
+                if "socket" in each:
+                    os.close(int(each.split()[0]))
 
 
 @app.task(isolate=Isolate(memory="512MB"))
@@ -150,8 +152,27 @@ def parent_of(folder: str) -> None:
 
 
 @app.task(isolate=True)
-def enqueue() -> None:
-    add.enqueue(1, 2)
+def tidy(file: str) -> None:
+    """Says whether it was interrupted, rather than killed."""
+    current_job().progress(1)
+    try:
+        time.sleep(3600)
+    finally:
+        Path(file).write_text("tidied")
+
+
+@app.task(isolate=True)
+def hold(folder: str) -> None:
+    """Keeps the interpreter's lock for an hour."""
+    Path(folder, "pids").write_text(str(os.getpid()))
+    current_job().progress(1)
+    time.sleep(0.5)  # until that is told
+    ctypes.PyDLL(None).sleep(3600)
+
+
+@app.task(isolate=True)
+def enqueue() -> str:
+    return add.enqueue(1, 2).id
 
 
 @app.task(isolate=True)

@@ -88,6 +88,16 @@ def test_other_questions_get_their_status(method: str, path: str, status: int) -
         assert get(server, path, method)[0] == status
 
 
+def test_only_the_head_of_the_answer_is_sent_to_whom_asks_for_that() -> None:
+    with serving() as server, socket.create_connection((HERE, server.port), timeout=LIMIT) as client:
+        client.sendall(b"HEAD /healthz HTTP/1.1\r\n\r\n")
+        with client.makefile("rb") as answer:
+            said = answer.read()
+
+    assert said.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert said.endswith(b"\r\n\r\n")
+
+
 def test_a_broker_that_hangs_keeps_nobody_from_learning_that_the_process_is_alive(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -107,6 +117,24 @@ def test_a_broker_that_hangs_keeps_nobody_from_learning_that_the_process_is_aliv
 
     assert (hanging, alive) == ([503] * 3, 200)
     assert len(asked) == 2  # those who ask meanwhile wait for the same answer
+
+
+def test_where_no_thread_is_left_scale_is_503_until_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+    full = [True]
+
+    def no_more(thread: threading.Thread) -> None:
+        if full and thread.name == "taskforge-load":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", no_more)
+    with serving(load=lambda: {"wanted": 1}) as server:
+        refused = get(server, "/scale")
+        full.clear()
+        answered = get(server, "/scale")
+
+    assert (refused[0], answered) == (503, (200, {"wanted": 1}))
 
 
 @pytest.mark.parametrize(
@@ -141,7 +169,7 @@ def test_a_request_that_is_too_long_is_let_go() -> None:
 def test_more_connections_than_are_served_are_let_go_and_the_next_one_is_served(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(health_module, "PATIENCE", LIMIT)
+    monkeypatch.setattr(health_module, "PATIENCE", 10 * LIMIT)
     with serving() as server:
         clients = [socket.create_connection((HERE, server.port), timeout=LIMIT) for _ in range(CONNECTIONS)]
         with socket.create_connection((HERE, server.port), timeout=LIMIT) as beyond:

@@ -13,6 +13,7 @@ class RedisAttention:
         self._looked = 0
 
     def listen(self, timeout: float) -> list[str]:
+        self._channel.renew()
         if not self._channel.begin():
             return []
         if self._channel.begun != self._looked:

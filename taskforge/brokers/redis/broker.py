@@ -8,7 +8,7 @@ from itertools import chain
 from typing import TypeVar, cast
 
 from taskforge.brokers.moments import moment, span
-from taskforge.brokers.protocol import BATCH, BrokerSettings, Demand, Exchange, Extension
+from taskforge.brokers.protocol import BATCH, BrokerSettings, Demand, Exchange, Extension, Holding
 from taskforge.brokers.redis.attention import RedisAttention
 from taskforge.brokers.redis.bell import Bell
 from taskforge.brokers.redis.channel import Channel
@@ -16,9 +16,9 @@ from taskforge.brokers.redis.inspector import RedisInspector
 from taskforge.brokers.redis.keys import Keys
 from taskforge.brokers.redis.link import Command, Reply
 from taskforge.brokers.redis.preflight import check
-from taskforge.brokers.redis.records import exchanged
+from taskforge.brokers.redis.records import exchanged, released
 from taskforge.brokers.redis.register import RedisRegister
-from taskforge.brokers.redis.requests import ExchangeRequest, pack, pack_jobs
+from taskforge.brokers.redis.requests import ExchangeRequest, pack, pack_jobs, retention_row
 from taskforge.brokers.redis.scripts import script
 from taskforge.brokers.redis.waiter import RedisWaiter
 from taskforge.brokers.redis.wire import Wire
@@ -27,7 +27,7 @@ from taskforge.errors import BrokerRefused, BrokerUnavailable, SettingsError
 from taskforge.job import MAX_PRIORITY, Counts, Delivery, Enqueued, NewJob
 from taskforge.settlement import Settlement
 
-Item = TypeVar("Item", NewJob, Delivery)
+Item = TypeVar("Item", NewJob, Delivery, Holding)
 
 #: How enqueue.lua says that a job is new.
 _NEW = ord("1")
@@ -127,6 +127,26 @@ class RedisBroker:
                 elif letter == "s":
                     stop.append(delivery)
         return Extension(lost, stop)
+
+    def release(self, sender: str, queues: Sequence[str], held: Sequence[Holding], note: bytes) -> list[Holding]:
+        if len(held) > BATCH:
+            raise ValueError(f"a release names at most {BATCH} deliveries, not {len(held)}")
+        named = {**{queue: [] for queue in queues}, **_by_queue(held)}
+        if not named:
+            return []
+        release, now = script("release"), self._now()
+        commands = [
+            release.call(
+                self._keys.numbered(queue, sender),
+                now=now,
+                retention=pack(retention_row(self._settings.retention(queue))),
+                named=pack([cell for _, id, number, started in mine for cell in (id, number, int(started))]),
+                note=note,
+            )
+            for queue, mine in named.items()
+        ]
+        replies = self._wire.call(commands, changing=True)
+        return [each for queue, reply in zip(named, replies, strict=True) for each in released(queue, reply)]
 
     def report(self, delivery: Delivery, progress: bytes) -> bool:
         command = script("report").call(

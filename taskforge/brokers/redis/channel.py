@@ -30,12 +30,16 @@ class Channel:
                 self.begun += 1
             return not self._closed
 
+    def renew(self) -> None:
+        """Let a connection go that is not to be trusted any more. For the thread that listens, before it does."""
+        with self._beginning:
+            self._listener.renew()
+
     def listen(self, timeout: float) -> list[str]:
         """What is said within `timeout` seconds, as soon as something is."""
         deadline = time.monotonic() + timeout
         said: list[str] = []
-        with self._beginning:
-            self._listener.renew()
+        self.renew()
         while not said and self.begin():
             heard = self._listener.listen(deadline - time.monotonic())
             if heard is not Heard.REPLY:

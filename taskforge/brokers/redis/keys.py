@@ -33,7 +33,7 @@ per job that takes a new place: strict priority, then first come first served, a
 |           |        | leases await shortening; swept (6): last time; turn (6), number (6): last given out; bytes   |
 |           |        | (6): of `values`                                                                             |
 | turns     | zset   | unix second by the first turn given in it to a job that had waited or run before: since when |
-|           |        | such a job has been ready; at most 1,000, and none while no job is ready                     |
+|           |        | such a job has been ready; at most 1,000, and none while no job is ready or running          |
 | sender:*  | string | 6 bytes of a sender's last number, 6 of its time, 6 of the key's expiry, then the answer it  |
 |           |        | got; for SENDER_AGE, or up to a minute less                                                  |
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import cast
 
 from taskforge.brokers.moments import stamped
-from taskforge.brokers.protocol import Exchange
+from taskforge.brokers.protocol import Exchange, Holding
 from taskforge.brokers.redis.link import Reply
 from taskforge.brokers.redis.requests import Part
 from taskforge.job import MAX_PRIORITY, Delivery, JobRecord, JobState
@@ -73,6 +73,15 @@ def deliveries(queue: str, answer: list[Reply]) -> list[Delivery]:
         attempts, crashes, rank = _TOLD.unpack(cast(bytes, again[i + 1]))
         claimed[position] = claimed[position]._replace(attempts=attempts, crashes=crashes, priority=MAX_PRIORITY - rank)
     return claimed
+
+
+def released(queue: str, answer: Reply) -> list[Holding]:
+    """What release.lua gave back of one queue."""
+    held = iter(cast("list[bytes | int]", answer))
+    return [
+        Holding(queue, cast(bytes, job_id).decode(), cast(int, number), started == 1)
+        for job_id, number, started in zip(held, held, held, strict=True)
+    ]
 
 
 def record(queue: str, row: Reply) -> JobRecord:

@@ -45,7 +45,9 @@ def broker_error(error: Exception, here: str) -> BrokerError:
     code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), said.partition(" ")[0])
     match code:
         case "STALE":
-            return StaleCall(f"{here}: this sender has made call {said.split()[1]} since, so this one changed nothing")
+            last = said.split()[1]
+            since = "was closed when its process died" if last == "closed" else f"has made call {last} since"
+            return StaleCall(f"{here}: this sender {since}, so this call changed nothing")
         case "LAYOUT":
             return BrokerUnsupported(
                 f"{here} holds a queue of layout {said.split()[1]}, this taskforge reads layout {EPOCH}: "

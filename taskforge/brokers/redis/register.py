@@ -14,7 +14,7 @@ from taskforge.brokers.redis.scripts import Value, script
 from taskforge.brokers.redis.wire import Wire
 from taskforge.brokers.register import Wish, check_beat, check_wish
 
-#: How many cards are read at once: some of them may be long.
+#: How many cards are read at once, for some of them may be long; and how many workers are told.
 _PAGE = 100
 
 
@@ -41,8 +41,11 @@ class RedisRegister:
 
     def wish(self, target: str, wish: bytes, age: timedelta, tell: Sequence[str], about: str = "") -> None:
         check_wish(target, wish, about)
-        channels = pack([self._keys.told(name) for name in tell])
-        self._call("wish", target=target, about=about, wish=wish, age=span(age), channels=channels)
+        channels = [self._keys.told(name) for name in tell]
+        first = pack(channels[:_PAGE])
+        self._call("wish", target=target, about=about, wish=wish, age=span(age), channels=first)
+        for at in range(_PAGE, len(channels), _PAGE):  # apart, so that no script holds the server for long
+            self._wire.call([("PUBLISH", channel, "") for channel in channels[at : at + _PAGE]])
 
     def unwish(self, target: str, about: str | None = None) -> None:
         self._call("unwish", target=target, all="1" if about is None else "", about=about or "")

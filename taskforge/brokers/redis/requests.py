@@ -71,14 +71,16 @@ def _how(settlement: Settlement) -> Row:
     keep = span(settlement.keep)
     row: Row
     match settlement:
-        case Requeue(delay=delay, counts=counts):
+        case Requeue(delay=delay, counts=counts, crashed=crashed):
             row = [_REQUEUE, keep, False, "", False, int(counts), -1 if delay is None else max(0, span(delay))]
-        case Bury(reason=reason, took=lasted, counts=counts):
+        case Bury(reason=reason, took=lasted, counts=counts, crashed=crashed):
             row = [_BURY, keep, span(lasted), reason, False, int(counts), 0]
         case Cancel(reason=reason, took=lasted):
-            row = [_CANCEL, keep, span(lasted), reason, False, 0, 0]
-    if settlement.error is not None:
-        row.append(settlement.error)
+            row, crashed = [_CANCEL, keep, span(lasted), reason, False, 0, 0], False
+    if settlement.error is not None or crashed:
+        row.append(False if settlement.error is None else settlement.error)
+    if crashed:
+        row.append(1)
     return row
 
 

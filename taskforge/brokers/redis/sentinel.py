@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, cast
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 from redis.exceptions import AuthenticationError, ConnectionError, NoPermissionError, RedisError, ResponseError
 
+from taskforge.brokers.redis.following import Following
 from taskforge.brokers.redis.link import Command, Link, Links, Reply
 from taskforge.brokers.redis.refusals import names_no_master
 from taskforge.errors import BrokerRefused, SettingsError
@@ -30,6 +31,13 @@ class Address(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+class Word(NamedTuple):
+    """What a sentinel says. A failover raises the epoch: of two words the one of the higher epoch is the newer."""
+
+    master: Address
+    epoch: int
+
+
 class MasterLinks:
     """A Dialler to the master: each new connection asks the sentinels where it is, and the server whether it is it.
 
@@ -47,7 +55,9 @@ class MasterLinks:
             raise SettingsError(f"broker: the URL names no master: {parts.scheme}://host:port,host:port/master-name")
         self._here = f"{parts.scheme}://{','.join(map(str, self._sentinels))}/{self._name}"
         self._server, self._sentinel = _links(parts, self._db)
+        self._following = Following(self._moved)
         self._master: Address | None = None
+        self._epoch = -1
         #: A master that has failed. While a failover is under way most sentinels still name it: others are tried first.
         self._distrusted: Address | None = None
 
@@ -57,7 +67,7 @@ class MasterLinks:
         BrokerRefused if the sentinels know no master of this name, AuthenticationError if nobody lets us in.
         """
         troubles: list[str] = []
-        for address in self._named(timeout, troubles):
+        for address, epoch in self._named(timeout, troubles):
             try:
                 link = self._to_master(address, timeout)
             except (RedisError, OSError) as error:
@@ -67,7 +77,8 @@ class MasterLinks:
                 self._distrusted = address
                 troubles.append(f"master {address}: {error}")
             else:
-                self._master, self._distrusted = address, None
+                self._master, self._epoch, self._distrusted = address, epoch, None
+                self._following.add(link)
                 return link
         raise ConnectionError("; ".join(troubles))
 
@@ -79,13 +90,29 @@ class MasterLinks:
         """The sentinels, the master's name, and where it was when last seen."""
         return f"{self._here}/{self._db or 0} (master {self._master or 'not found yet'})"
 
-    def _named(self, timeout: float, troubles: list[str]) -> Iterator[Address]:
-        """The addresses that sentinels name, each once, the distrusted one last. Asks no more of them than needed."""
-        named: list[Address] = []
+    def _moved(self) -> bool:
+        """Whether a sentinel knows of a newer master than the one we are connected to."""
+        for sentinel in list(self._sentinels):
+            try:
+                master, epoch = self._ask(sentinel, SENTINEL_WITHIN)
+            except (BrokerRefused, RedisError, OSError):
+                continue
+            if epoch > self._epoch and master != self._master:
+                self.distrust()
+                return True
+        return False
+
+    def _named(self, timeout: float, troubles: list[str]) -> Iterator[Word]:
+        """The masters that sentinels name, each once. Asks no more of them than needed.
+
+        What is older than we know, or names a master that has just failed, comes last.
+        """
+        doubtful: dict[Address, Word] = {}
+        tried: set[Address] = set()
         refusal: BrokerRefused | AuthenticationError | None = None
         for sentinel in list(self._sentinels):
             try:
-                address = self._ask(sentinel, min(timeout, SENTINEL_WITHIN))
+                word = self._ask(sentinel, min(timeout, SENTINEL_WITHIN))
             except BrokerRefused as error:
                 refusal = refusal or error
             except AuthenticationError as error:
@@ -94,27 +121,28 @@ class MasterLinks:
                 troubles.append(f"sentinel {sentinel}: {error}")
                 self._sentinels.sort(key=sentinel.__eq__)  # the last to be asked next time
             else:
-                if address not in named:
-                    named.append(address)
-                    if address != self._distrusted:
-                        yield address
-        if self._distrusted in named:
-            yield self._distrusted
-        if not named and refusal is not None:
+                if word.epoch < self._epoch or word.master == self._distrusted:
+                    doubtful[word.master] = word
+                elif word.master not in tried:
+                    tried.add(word.master)
+                    yield word
+        yield from (word for master, word in doubtful.items() if master not in tried)
+        if not tried and not doubtful and refusal is not None:
             raise refusal
 
-    def _ask(self, sentinel: Address, timeout: float) -> Address:
+    def _ask(self, sentinel: Address, timeout: float) -> Word:
         """What this sentinel says. Raises BrokerRefused, naming the masters it knows, if it does not know ours."""
         link = self._sentinel.connect(timeout, *sentinel)
         try:
             place = _answer(link, ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._name))
             if isinstance(place, list):
                 host, port = cast("list[bytes]", place)
-                return Address(host.decode(), int(port))
+                facts = cast("list[bytes]", _answer(link, ("SENTINEL", "MASTER", self._name)))
+                return Word(Address(host.decode(), int(port)), int(_fact(facts, b"config-epoch")))
             masters = cast("list[list[bytes]]", _answer(link, ("SENTINEL", "MASTERS")))
         finally:
             link.disconnect()
-        known = [fields[fields.index(b"name") + 1].decode() for fields in masters if b"name" in fields]
+        known = [_fact(facts, b"name").decode() for facts in masters]
         raise BrokerRefused(
             f"the sentinel {sentinel} knows no master {self._name!r} (it knows {', '.join(known) or 'none'}); "
             "check the name in the broker's URL"
@@ -139,6 +167,11 @@ class MasterLinks:
 def _answer(link: Link, command: Command) -> Reply:
     link.send_packed_command(link.pack_command(*command), check_health=False)
     return link.read_response(disable_decoding=True)
+
+
+def _fact(facts: Sequence[bytes], name: bytes) -> bytes:
+    """One of the facts that a sentinel tells of a master: names and values in turn."""
+    return facts[facts.index(name) + 1]
 
 
 def _addresses(parts: SplitResult) -> list[Address]:

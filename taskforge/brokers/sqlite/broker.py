@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from taskforge.brokers.protocol import BATCH, BATCH_BYTES, BrokerSettings, Demand, Exchange, Extension
+from taskforge.brokers.protocol import BATCH, BATCH_BYTES, BrokerSettings, Demand, Exchange, Extension, Holding
 from taskforge.brokers.sqlite import queues as queue_rows
 from taskforge.brokers.sqlite import usual
 from taskforge.brokers.sqlite.attention import SqliteAttention
@@ -20,6 +20,7 @@ from taskforge.brokers.sqlite.fifo import FifoBells
 from taskforge.brokers.sqlite.inspector import SqliteInspector
 from taskforge.brokers.sqlite.memory import MemoryConnections
 from taskforge.brokers.sqlite.register import SqliteRegister
+from taskforge.brokers.sqlite.releasing import release
 from taskforge.brokers.sqlite.senders import once
 from taskforge.brokers.sqlite.settling import extend, held
 from taskforge.brokers.sqlite.waiter import SqliteWaiter
@@ -105,6 +106,19 @@ class SqliteBroker:
                     elif job.stop:
                         answer.stop.append(delivery)
         return answer
+
+    def release(self, sender: str, queues: Sequence[str], held: Sequence[Holding], note: bytes) -> list[Holding]:
+        if len(held) > BATCH:
+            raise ValueError(f"{len(held)} deliveries in one release; at most {BATCH} are allowed")
+        by_queue: dict[str, list[Holding]] = {name: [] for name in queues}
+        for each in held:
+            by_queue.setdefault(each.queue, []).append(each)
+        if not by_queue:
+            return []
+        with self._calls.change() as call:
+            return [
+                each for name, mine in by_queue.items() for each in release(call, call.queue(name), sender, mine, note)
+            ]
 
     def report(self, delivery: Delivery, progress: bytes) -> bool:
         with self._calls.change() as call:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
+from taskforge.brokers.losses import pack_loss
 from taskforge.brokers.sqlite.calls import Call
 from taskforge.brokers.sqlite.ending import STEP, Ending, end
+from taskforge.brokers.sqlite.notes import keep_notes
 from taskforge.brokers.sqlite.queues import Queue, next_turn
 from taskforge.job import JobState
 
@@ -27,26 +30,35 @@ def expire(call: Call, queue: Queue) -> bool:
 
 
 def reclaim(call: Call, queue: Queue) -> bool:
-    """Put jobs whose lease ran out back to their places; those that were asked to stop have stopped."""
+    """Put jobs whose lease ran out back to their places, with a note of it unless they had hardly begun."""
     if call.now < queue.hold:
         return False
     rows = call.db.execute(
-        "select seq, stop from jobs where queue = ? and state = 'running' and lease <= ? order by lease limit ?",
+        "select seq, ahead, started, worker from jobs where queue = ? and state = 'running' and lease <= ? "
+        "order by lease limit ?",
         (queue.id, call.now, STEP + 1),
     ).fetchall()
     if not rows:
         return False
-    lapsed = json.dumps([seq for seq, _ in rows[:STEP]])
-    call.db.execute(_LOST, (lapsed,))
-    stopped = [(seq, keep) for seq, keep in rows[:STEP] if keep is not None]
-    end(call, queue, [Ending(seq, JobState.CANCELLED, keep, "requested") for seq, keep in stopped])
+    lapsed = rows[:STEP]
+    seqs = [row[0] for row in lapsed]
+    call.db.execute(_LOST, (json.dumps(seqs),))
+    keep_notes(call, [(seq, pack_loss(call.now, at, worker)) for seq, ahead, at, worker in lapsed if ahead != 1])
+    give_back(call, queue, seqs)
+    return len(rows) > STEP
+
+
+def give_back(call: Call, queue: Queue, seqs: Sequence[int]) -> None:
+    """Put jobs whose workers are gone back to their places; those that were asked to stop have stopped."""
+    these = json.dumps(seqs)
+    stopped = call.db.execute(f"select seq, stop from jobs where seq in {_THESE} and stop is not null", (these,))
+    end(call, queue, [Ending(seq, JobState.CANCELLED, keep, "requested") for seq, keep in stopped.fetchall()])
     call.db.execute(
         "update jobs set state = 'ready', lease = null, started = null, worker = null "
         f"where seq in {_THESE} and state = 'running'",
-        (lapsed,),
+        (these,),
     )
     call.stirred.add(queue.name)
-    return len(rows) > STEP
 
 
 def promote(call: Call, queue: Queue) -> bool:

@@ -15,6 +15,7 @@ create temp table deliveries(
     state default 'succeeded',                  -- how the job ends, if it does
     reason,
     counts default 0,                           -- 1: an attempt is spent
+    crashed default 0,                          -- 1: the process that ran it alone died of it
     error,
     again default 0,                            -- 1: it shall run again, unless it was asked to stop
     delay                                       -- then; null: back to its place, 0: last of its priority
@@ -22,7 +23,8 @@ create temp table deliveries(
 
 -- Output of `match`: those of the deliveries that hold their job, each job once. Input of `finish`: the jobs that end.
 create temp table held(
-    seq integer primary key, position, stop, keep, took, result, state, reason, counts, error, again default 0, delay
+    seq integer primary key, position, stop, keep, took, result, state, reason, counts, crashed, error,
+    again default 0, delay
 );
 
 -- Those of `held` that run again, and those that end.

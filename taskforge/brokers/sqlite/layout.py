@@ -12,7 +12,7 @@ from taskforge.errors import BrokerUnsupported
 APPLICATION_ID = 0x54664A62
 EPOCH = 1
 #: The scripts that lead from one level to the next; the first makes the tables of level 1.
-LEVELS = tuple(Path(__file__).with_name(name) for name in ("schema.sql", "register.sql"))
+LEVELS = tuple(Path(__file__).with_name(name) for name in ("schema.sql", "level2.sql"))
 
 #: Columns of `jobs` that came to level 1 before it was released: files from before are completed.
 _LATER = {"ahead": "integer not null default 0", "body": "blob"}

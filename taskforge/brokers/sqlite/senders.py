@@ -18,6 +18,8 @@ A = TypeVar("A")
 
 _json = json.JSONEncoder(separators=(",", ":"))
 _AGE = moments.span(SENDER_AGE)
+#: The number of a sender that is to make no more calls: above any that a call has.
+_CLOSED = 2**63 - 1
 
 
 def once(call: Call, queue: Queue, stamp: Stamp, apply: Callable[[], A]) -> A:
@@ -38,6 +40,11 @@ def recall(call: Call, queue: Queue, stamp: Stamp) -> list[A]:
     ).fetchone()
     if row is None or row[0] < stamp.number:
         return []
+    if row[0] == _CLOSED:
+        raise StaleCall(
+            f"{stamp.sender} was closed on queue {queue.name!r} when its process died, so its call {stamp.number} "
+            "changed nothing"
+        )
     if row[0] > stamp.number:
         raise StaleCall(
             f"call {stamp.number} of {stamp.sender} on queue {queue.name!r} comes after its call {row[0]}; nothing was "
@@ -53,6 +60,14 @@ def remember(call: Call, queue: Queue, stamp: Stamp, answer: object) -> None:
         "insert or replace into senders(queue, sender, number, used, answer) values(?, ?, ?, ?, ?)",
         (queue.id, stamp.sender, stamp.number, call.now, _json.encode(answer)),
     )
+
+
+def close(call: Call, queue: Queue, sender: str) -> object:
+    """Refuse every later call of this sender; the answer that its last one was given, if that is still kept."""
+    select = "select answer from senders where queue = ? and sender = ? and used > ?"
+    row = call.db.execute(select, (queue.id, sender, call.now - _AGE)).fetchone()
+    remember(call, queue, Stamp(sender, _CLOSED), None)
+    return None if row is None else json.loads(row[0])
 
 
 def drop_old(call: Call, queue: Queue, limit: int) -> None:

@@ -21,7 +21,7 @@ Identity = tuple[str, int]
 #: Those, how an ack ends it, and how any settlement does.
 _IDENTITY = ("id", "number")
 _ACK = (*_IDENTITY, "keep", "took", "result")
-_ANY = (*_ACK, "state", "reason", "counts", "error", "again", "delay")
+_ANY = (*_ACK, "state", "reason", "counts", "crashed", "error", "again", "delay")
 _IDENTITIES = verbs.Input("deliveries", *_IDENTITY)
 _ACKS = verbs.Input("deliveries", *_ACK)
 _SETTLEMENTS = verbs.Input("deliveries", *_ANY)
@@ -98,12 +98,12 @@ def _row(settlement: Settlement) -> Sequence[verbs.Value]:
     match settlement:
         case Ack(result=result, keep_result=keep_result, took=took):
             keep = keep if result is None else span(keep_result)
-            ending = (keep, span(took), result, "succeeded", None, 0, None, 0, None)
-        case Bury(reason=reason, took=took, counts=counts, error=error):
-            ending = (keep, span(took), None, "dead", reason, counts, error, 0, None)
+            ending = (keep, span(took), result, "succeeded", None, 0, 0, None, 0, None)
+        case Bury(reason=reason, took=took, counts=counts, crashed=crashed, error=error):
+            ending = (keep, span(took), None, "dead", reason, counts, crashed, error, 0, None)
         case Cancel(reason=reason, took=took, error=error):
-            ending = (keep, span(took), None, "cancelled", reason, 0, error, 0, None)
-        case Requeue(delay=delay, counts=counts, error=error):
+            ending = (keep, span(took), None, "cancelled", reason, 0, 0, error, 0, None)
+        case Requeue(delay=delay, counts=counts, crashed=crashed, error=error):
             wait = None if delay is None else max(0, span(delay))
-            ending = (keep, None, None, None, None, counts, error, 1, wait)
+            ending = (keep, None, None, None, None, counts, crashed, error, 1, wait)
     return delivery.id, delivery.number, *ending

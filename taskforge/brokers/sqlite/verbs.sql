@@ -30,14 +30,16 @@ end;
 create temp view match(queue) as values(0);
 create temp trigger do_match instead of insert on match begin
     delete from held;
-    insert or ignore into held(seq, position, stop, keep, took, result, state, reason, counts, error, again, delay)
+    insert or ignore into held(
+            seq, position, stop, keep, took, result, state, reason, counts, crashed, error, again, delay
+        )
         select j.seq, d.position, j.stop, d.keep, d.took, d.result, iif(d.again, 'cancelled', d.state),
-            iif(d.again, 'requested', d.reason), d.counts, d.error, d.again, d.delay
+            iif(d.again, 'requested', d.reason), d.counts, d.crashed, d.error, d.again, d.delay
         from deliveries d cross join jobs j on j.queue = new.queue and j.id = d.id
         where j.state = 'running' and j.number = d.number;
 end;
 
--- Keep the errors of `held`, and give back what runs again.
+-- Keep the errors of `held`, count its crashes, and give back what runs again.
 create temp view rerun(queue, now) as values(0, 0);
 create temp trigger do_rerun instead of insert on rerun begin
     -- An error joins those before it, or takes their place when they become too many.
@@ -46,6 +48,7 @@ create temp trigger do_rerun instead of insert on rerun begin
                 + (select total(length(e.error)) from errors e where e.seq = h.seq) > ERRORS_BYTES
         );
     insert into errors(seq, error) select seq, error from held where error is not null order by position;
+    update jobs set crashes = crashes + 1 where seq in (select seq from held where crashed);
     update jobs set
             (state, turn, since, due, retrying, attempts) = (
                 select iif(r.delay > 0, 'delayed', 'ready'),
@@ -65,7 +68,7 @@ create temp view settle(queue, now, most_finished, most_results, most_result_byt
     as values(0, 0, 0, 0, 0, 0);
 create temp trigger do_settle instead of insert on settle begin
     insert into match values(new.queue);
-    insert into rerun select new.queue, new.now where exists (select 1 from held where again or error is not null);
+    insert into rerun select new.queue, new.now where exists (select 1 from held where again or error is not null or crashed);
     insert into finish
         values(new.queue, new.now, new.most_finished, new.most_results, new.most_result_bytes, new.most_dead);
 end;

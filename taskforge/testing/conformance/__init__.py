@@ -25,9 +25,12 @@ from taskforge.testing.conformance.ahead import ClaimingAhead
 from taskforge.testing.conformance.attending import Attending
 from taskforge.testing.conformance.bells import Bells
 from taskforge.testing.conformance.claiming import Claiming
+from taskforge.testing.conformance.closing import Closing
+from taskforge.testing.conformance.crashing import Crashing
 from taskforge.testing.conformance.ends import Ends
 from taskforge.testing.conformance.enqueueing import Enqueueing
 from taskforge.testing.conformance.fencing import Fencing
+from taskforge.testing.conformance.losing import Losing
 from taskforge.testing.conformance.mending import Mending
 from taskforge.testing.conformance.numbers import Numbers
 from taskforge.testing.conformance.passing import Passing
@@ -47,6 +50,9 @@ class BrokerConformance(
     ClaimingAhead,
     Settling,
     Fencing,
+    Losing,
+    Closing,
+    Crashing,
     Passing,
     Keeping,
     Numbers,

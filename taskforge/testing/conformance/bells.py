@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from taskforge.brokers.protocol import Broker
+from taskforge.brokers.protocol import Broker, Holding
 from taskforge.brokers.stamp import Sender
 from taskforge.testing.conformance.base import Suite
 from taskforge.testing.conformance.rig import (
@@ -49,7 +49,7 @@ class Bells(Suite):
 
             assert answer.result(0) is True
 
-    @pytest.mark.parametrize("how", ["promote", "redrive", "requeue", "then"])
+    @pytest.mark.parametrize("how", ["promote", "redrive", "requeue", "release", "then"])
     def test_whatever_makes_a_job_ready_rings(self, rig: Rig, how: str) -> None:
         rig.enqueue(*[str(n) for n in range(20)])
         deliveries = rig.claim(20)
@@ -60,6 +60,7 @@ class Bells(Suite):
             "promote": lambda n: rig.inspector.promote(QUEUE, [f"delayed {n}"], rig.stamp()),
             "redrive": lambda n: rig.inspector.redrive(QUEUE, [str(n)], rig.stamp()),
             "requeue": lambda n: rig.settle(requeue(deliveries[n], 0)),
+            "release": lambda n: rig.broker.release("dead", [], [Holding(*deliveries[n][:3], started=True)], b"why"),
             "then": lambda n: rig.settle(ack(deliveries[n], then=[new_job(f"child {n}")])),
         }
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Protocol, TypeVar, cast
 
 from taskforge.brokers.inspecting import Inspector, Pressure, Waiter
-from taskforge.brokers.protocol import Demand, Exchange, Extension
+from taskforge.brokers.protocol import Demand, Exchange, Extension, Holding
 from taskforge.brokers.register import Attention, Register
 from taskforge.brokers.stamp import Stamp
 from taskforge.errors import BrokerError, BrokerUnavailable
@@ -191,6 +191,9 @@ class Connection:
     def extend(self, deliveries: Sequence[Delivery]) -> Extension:
         names = ", ".join(self._ledger.name(delivery.id) for delivery in deliveries)
         return self._network.send("extend", lambda: self._broker.extend(deliveries), f" of {names}")
+
+    def release(self, sender: str, queues: Sequence[str], held: Sequence[Holding], note: bytes) -> list[Holding]:
+        raise BrokerUnavailable("no process of a simulation outlives another one; leases run out")
 
     def report(self, delivery: Delivery, progress: bytes) -> bool:
         return self._network.send("report", lambda: self._broker.report(delivery, progress))

@@ -70,6 +70,9 @@ class DrawnSlots(Slots):
     def runs(self) -> list[Run]:
         return sorted(super().runs(), key=lambda run: (run.id, run.delivery.number))
 
+    def fresh(self) -> list[Run]:
+        return sorted(super().fresh(), key=lambda run: (run.id, run.delivery.number))
+
 
 class Worker(Process):
     """A worker process."""

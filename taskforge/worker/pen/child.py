@@ -13,7 +13,6 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, ExitStack
 from contextvars import copy_context
-from dataclasses import replace
 from datetime import timedelta
 from types import FrameType, TracebackType
 from typing import cast
@@ -92,13 +91,12 @@ class Inside:
 
     def serve(self) -> None:
         """Run what comes."""
+        signal.signal(signal.SIGTERM, self._asked)
         while True:
             match self.pipe.receive():
-                case ["run", int(number), str(module), (int() | None) as memory, *fields]:
-                    signal.signal(signal.SIGTERM, self._asked)  # each time: a run may have set another handler
-                    answer = self._run(number, module, memory, fields)
-                    sys.stdout.flush()
-                    self.pipe.send(answer)
+                case ["run", int(number), str(task), str(module), (int() | None) as memory, *fields]:
+                    self.pipe.send(self._run(number, task, module, memory, fields))
+                    signal.signal(signal.SIGTERM, self._asked)  # that run may have set another handler
                 case ["stop", *_]:
                     continue  # the run had ended
                 case ["enough"]:
@@ -106,16 +104,14 @@ class Inside:
                 case other:
                     raise DecodeError(f"not a message to a child: {other[0]!r}")
 
-    def _run(self, number: int, module: str, memory: int | None, fields: Sequence[object]) -> Message:
-        delivery = delivery_from_plain(fields)
+    def _run(self, number: int, task: str, module: str, memory: int | None, fields: Sequence[object]) -> Message:
         try:
-            self.modules.find_task(self.app, self.app.codec.read_body(delivery.body).task, module)
-            run = self.runner.open(delivery)
+            self.modules.find_task(self.app, task, module)
+            run = self.runner.open(delivery_from_plain(fields))
             if not isinstance(run, Run):
                 raise AppError(f"a process of its own cannot run it: {run!r}")
         except BaseException as error:  # a module that fails, or ends the program
             return ["ended", number, outcome_to_plain(Failed(error)), []]
-        run.options = replace(run.options, isolate=None)
         run.on_progress = lambda: self.reporter.tell(run, number)
         self.run, self.number = run, number
         if self.pipe.waiting():  # a request to stop that came before there was a run
@@ -127,6 +123,7 @@ class Inside:
             self.run = None
         told = outcome_to_plain(self._settled(run, outcome), FRAMES_ABOVE)
         self.reporter.finish(run, number)
+        sys.stdout.flush()
         return ["ended", number, told, [list(job) for job in run.then]]
 
     def _call(self, run: Run) -> Outcome:

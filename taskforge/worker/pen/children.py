@@ -47,10 +47,8 @@ class Children:
     def first(self) -> Child:
         """The first one, which is started now if there is none; it stays free."""
         with self._lock:
-            self._wanted = True
-            self._work.notify()
             while not self._idle:
-                self._free.wait()
+                self._wait()
             return self._idle[0]
 
     def take(self, reuse: int, memory: int | None, given_up: Callable[[], bool]) -> Child | None:
@@ -59,14 +57,9 @@ class Children:
             while (child := self._pick(reuse, memory)) is None:
                 if given_up() or self.stopping:
                     return None
-                self._wanted = True
-                self._waiting += 1
-                self._work.notify()
-                self._free.wait()
-                self._waiting -= 1
+                self._wait()
             self._busy.add(child)
             if not child.jobs:
-                self._wanted = True
                 self._work.notify()  # a spare less
             return child
 
@@ -106,6 +99,13 @@ class Children:
             self._free.notify_all()
         if self._thread.is_alive():
             self._thread.join(timeout + PARTING)
+
+    def _wait(self) -> None:
+        self._wanted = True
+        self._waiting += 1
+        self._work.notify()
+        self._free.wait()
+        self._waiting -= 1
 
     def _pick(self, reuse: int, memory: int | None) -> Child | None:
         """The latest used one, else the fresh one that was started first."""

@@ -82,12 +82,13 @@ class Pen:
             while True:
                 child = self._ready(run, reuse, memory)
                 try:
-                    number = self._begin(child, run, memory)
+                    outcome = self._converse(child, run, self._begin(child, run, memory))
+                    break
                 except OSError:  # it died while it was idle: not this run's doing
                     self.children.let_go(child, 0.0)
-                    continue
-                outcome = self._converse(child, run, number)
-                break
+                except BaseException:  # a defect of ours
+                    self.children.let_go(child, 0.0)
+                    raise
         except StartFailed as failed:
             if run.should_stop:
                 return self._stopped(run)
@@ -136,7 +137,7 @@ class Pen:
         return number
 
     def _converse(self, child: Child, run: Run, number: int) -> Outcome:
-        """Hear what it says of the run, until its end or its own."""
+        """Hear what it says of the run, until its end or its own. Raises OSError when it never began it."""
         try:
             while True:
                 match child.receive():
@@ -149,6 +150,10 @@ class Pen:
                         continue  # the last word of an earlier run
                     case other:
                         raise DecodeError(f"not a message from a child: {other[0]!r}")
+        except ConnectionResetError:  # something was sent that it has not read: the run, or a request to stop it
+            if run.should_stop or child.exceeded or self.children.stopping:
+                return self._died(child, run)
+            raise
         except (EOFError, OSError, DecodeError):
             return self._died(child, run)
         finally:

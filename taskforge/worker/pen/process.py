@@ -108,7 +108,7 @@ class Child:
         with self._lock:
             self.run, self._number = run, self._number + 1
             self.jobs += 1
-            self._pipe.send(["run", self._number, module, memory, *run.delivery])
+            self._pipe.send(["run", self._number, run.task, module, memory, *run.delivery])
             return self._number
 
     def end(self) -> None:

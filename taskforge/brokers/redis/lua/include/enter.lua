@@ -11,6 +11,7 @@ local function enter(q, now, number)
   local before, used, expiry = struct.unpack('>I6I6I6', read[2])
   if now - used > 900000 then return nil end                        -- SENDER_AGE
   number = tonumber(number)
+  if before == 2 ^ 48 - 1 then return redis.error_reply('STALE closed') end                        -- by release
   if before > number then return redis.error_reply('STALE ' .. string.format('%.0f', before)) end
   q.expiry = expiry
   if before == number then

@@ -1,11 +1,12 @@
 -- include: amend
--- include: ended
--- include: ending
--- include: places
+-- include: give_back
+-- include: loss
+-- include: take_errors
 
 -- Running jobs whose lease ran out go back to the places they were claimed from, at most 250, with one crash counted,
--- but for those that were claimed ahead and never extended; those that were asked to stop end as cancelled. Not for a
--- while after the clock jumped: keepers extend first. Returns whether there may be more.
+-- and a note of it among their errors, but for those that were claimed ahead and never extended; those that were asked
+-- to stop end as cancelled. Not for a while after the clock jumped: keepers extend first. Returns whether there may be
+-- more.
 local function reclaim(q, lease)
   if q.cut == 1 then                                   -- after a step back, no lease reaches further than one from now
     local longest, ids = string.format('%.0f', q.now + lease), nil
@@ -21,23 +22,14 @@ local function reclaim(q, lease)
   if q.now < q.jumped + lease / 4 + 5000 then return false end
   local ids = redis.call('ZRANGE', q.running, '-inf', string.format('%.0f', q.now), 'BYSCORE', 'LIMIT', 0, 250)
   if #ids == 0 then return false end
-  local entries, stops = redis.call('HMGET', q.facts, unpack(ids)), redis.call('HMGET', q.stopping, unpack(ids))
-  local back, facts, ready, stopped = places(q, ids, entries), {}, {}, nil
+  local entries, failed, errors = redis.call('HMGET', q.facts, unpack(ids)), {}, {}
   for i = 1, #ids do
-    local id, e = ids[i], amend.lapsed(entries[i])
-    if stops[i] then
-      stopped = ending(stopped, q, id, e, tonumber(stops[i]), false, 0, 'requested')
-    else
-      ready[#ready + 1] = back[i]; ready[#ready + 1] = id
-      facts[#facts + 1] = id; facts[#facts + 1] = amend.released(e)
-    end
+    local e = entries[i]
+    if not amend.is_ahead(e) then failed[#failed + 1], errors[#errors + 1] = ids[i], loss(q, e) end
+    entries[i] = amend.lapsed(e)
   end
   redis.call('ZREM', q.running, unpack(ids))
-  if #ready > 0 then
-    redis.call('HSET', q.facts, unpack(facts))
-    redis.call('ZADD', q.ready, unpack(ready))
-    q.moved = true
-  end
-  ended(q, q.cancelled, stopped)
+  if #failed > 0 then take_errors(q, failed, errors) end
+  give_back(q, ids, entries)
   return #ids == 250
 end

@@ -10,8 +10,8 @@ local function requeue(q, ids, entries, given)
   local back, stops = places(q, ids, entries), redis.call('HMGET', q.stopping, unpack(ids))
   local facts, ready, delayed, retrying, stopped, turn = {}, {}, {}, {}, nil, q.turn
   for i = 1, #ids do
-    local id, e, place, counts, delay = ids[i], entries[i], back[i], given[i][6], given[i][7]
-    if counts > 0 then e = amend.count(e, counts, 0) end
+    local id, e, place, counts, delay, crashes = ids[i], entries[i], back[i], given[i][6], given[i][7], given[i][9]
+    if counts > 0 or crashes then e = amend.count(e, counts, crashes or 0) end
     if stops[i] then
       stopped = ending(stopped, q, id, e, given[i][2], false, 0, 'requested')
     else

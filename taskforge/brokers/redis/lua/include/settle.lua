@@ -5,8 +5,8 @@
 -- Settle deliveries. Three values for each: id, delivery number, and, for a plain ack whose record is kept for `keep`
 -- ms, how long it took (ms); else a list: way (1 ack, 2 requeue, 3 bury, 4 cancel), keep (ms), took (ms, or false),
 -- and then, as far as there is a need: reason, result or false, attempts to count, delay (ms; 0: last of its
--- priority; -1: to the place it was claimed from), error. Returns the settlements (counted from 1) that came too
--- late, and by which one each id was settled.
+-- priority; -1: to the place it was claimed from), error or false, crashes to count. Returns the settlements (counted
+-- from 1) that came too late, and by which one each id was settled.
 local function settle(q, given, keep)
   local n, late, settled = #given / 3, {}, {}
   if n == 0 then return late, settled end
@@ -29,7 +29,7 @@ local function settle(q, given, keep)
       if type(how) == 'number' then
         plain = ending(plain, q, id, e, keep, how, 0, nil)
       else
-        local way, kept, took, reason, result, counts, _, error = unpack(how)
+        local way, kept, took, reason, result, counts, _, error, crashes = unpack(how)
         if error then failed[#failed + 1], errors[#errors + 1] = id, error end
         if way == 2 then
           back = back or {{}, {}, {}}
@@ -43,7 +43,7 @@ local function settle(q, given, keep)
           plain = ending(plain, q, id, e, kept, took, 0, nil)
         else
           -- include: amend
-          if counts > 0 then e = amend.count(e, counts, 0) end
+          if counts > 0 or crashes then e = amend.count(e, counts, crashes or 0) end
           if way == 3 then dead = ending(dead, q, id, e, kept, took, 0, reason)
           else cancelled = ending(cancelled, q, id, e, kept, took, 0, reason) end
         end

@@ -8,6 +8,6 @@ local function sweep(q)
     forget(q, index, ids, true)
     left = left or #ids == 250
   end
-  if redis.call('EXISTS', q.ready) == 0 then redis.call('DEL', q.turns) end
+  if redis.call('EXISTS', q.ready, q.running) == 0 then redis.call('DEL', q.turns) end
   if not left then q.swept = q.now end
 end

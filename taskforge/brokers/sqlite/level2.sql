@@ -1,6 +1,6 @@
 -- What level 2 adds: the register of workers, and since when a job has been ready.
 
--- When a job took its place among the ready ones, if that was not when it was enqueued: it fell due, or was put last again.
+-- When a job took its place among the ready ones, if not when it was enqueued: it fell due, or was put last again.
 alter table jobs add column since integer;
 
 -- The living workers of each app.
