@@ -30,6 +30,7 @@ from taskforge.errors import (
     TaskforgeError,
     UnknownTask,
     UnknownVersion,
+    UnknownWorker,
     WouldBlock,
 )
 from taskforge.handle import JobHandle
@@ -40,6 +41,7 @@ from taskforge.outcome import Discard, Fail, RetryLater, RunTimeout, Snooze
 from taskforge.retry import Exponential, Fixed, Retry
 from taskforge.run import Run, current_job
 from taskforge.task import Args, Call, Task
+from taskforge.workers import Desire, WorkerCard, WorkerState
 
 __all__ = [
     "AmbiguousJob",
@@ -54,6 +56,7 @@ __all__ = [
     "Cancellation",
     "Counts",
     "DecodeError",
+    "Desire",
     "Discard",
     "EncodeError",
     "EnqueueFailed",
@@ -90,6 +93,9 @@ __all__ = [
     "TaskforgeError",
     "UnknownTask",
     "UnknownVersion",
+    "UnknownWorker",
+    "WorkerCard",
+    "WorkerState",
     "WouldBlock",
     "current_app",
     "current_job",

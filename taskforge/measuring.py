@@ -137,7 +137,7 @@ def _figures(goal: Goal, load: Load) -> Figures:
         soon=load.soon,
         oldest_age=round(load.oldest or 0.0, 3),
         busy=load.busy,
-        throughput=round(load.throughput, 3),
+        throughput=round(float(load.throughput), 3),
         drain_time=None if takes is None else round(takes, 3),
         workers=load.processes,
         wanted=needed(goal, load),

@@ -34,4 +34,7 @@ def read_loss(error: bytes) -> Loss | None:
         return None
     at, claimed_at = error[len(_MARK) : _HEAD - _MOMENT], error[_HEAD - _MOMENT : _HEAD]
     name = error[_HEAD:].decode(errors="replace")
-    return Loss(stamped(int.from_bytes(at, "big")), stamped(int.from_bytes(claimed_at, "big")), name)
+    try:
+        return Loss(stamped(int.from_bytes(at, "big")), stamped(int.from_bytes(claimed_at, "big")), name)
+    except OverflowError:
+        return None  # no broker wrote that: a datetime cannot tell it

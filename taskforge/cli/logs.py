@@ -6,19 +6,24 @@ import logging
 
 _STANDARD = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {"message", "asctime", "taskName"}
 
+#: Facts of several lines.
+_BELOW = ("traceback", "stacks")
+
 
 class Lines(logging.Formatter):
-    """`12:00:01 4711 WARNING job_retried job=01j… task=photos.upload delay=5.0`, then a traceback if there is one."""
+    """`12:00:01 4711 WARNING job_retried job=01j… task=photos.upload delay=5.0`, then what takes lines of its own: a
+    traceback, or stacks.
+    """
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(process)d %(levelname)-7s %(message)s", datefmt="%H:%M:%S")
 
     def format(self, record: logging.LogRecord) -> str:
         facts = {key: value for key, value in record.__dict__.items() if key not in _STANDARD and value is not None}
-        trace_of_run = facts.pop("traceback", "")
+        below = [facts.pop(name) for name in _BELOW if name in facts]
         line, newline, trace = super().format(record).partition("\n")
         said = line + "".join(f" {key}={_fact(value)}" for key, value in facts.items()) + newline + trace
-        return f"{said}\n{trace_of_run}".rstrip()
+        return "\n".join([said, *map(str, below)]).rstrip()
 
 
 def log_to_stderr(level: int) -> None:

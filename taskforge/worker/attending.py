@@ -14,8 +14,8 @@ from taskforge.errors import BrokerError
 
 logger = logging.getLogger("taskforge.worker")
 
-#: How long (seconds) one listening takes at most.
-LISTEN = 10.0
+#: How long (seconds) one listening takes at most: a task may have closed what would end it sooner.
+LISTEN = LOOK_EVERY
 
 
 class Attending:

@@ -66,14 +66,15 @@ class Enrolment:
                 logger.debug("worker_not_registered", extra={"error": str(error)})
                 return False
             asked = self._heed.take(wishes)
-            if self._heed.draining is not self._draining:
+            changed = self._heed.draining is not self._draining
+            if changed:
                 self._draining = self._heed.draining
                 logger.info("worker_asked", extra={"what": Desire.DRAIN if self._draining else Desire.RESUME})
                 (self._worker.quiet if self._draining else self._worker.resume)()
         for desire, at in asked:
             logger.info("worker_asked", extra={"what": desire})
             self._worker.ask(desire, at)
-        return True
+        return self.beat() if changed else True  # so that the card shows at once what it was asked
 
     def leave(self) -> None:
         """Say that this worker is gone."""

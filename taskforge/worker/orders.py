@@ -8,6 +8,7 @@ import select
 import signal
 import threading
 from collections.abc import Callable
+from enum import Enum
 from types import FrameType
 
 from taskforge.worker.terminal import on_a_terminal
@@ -15,10 +16,18 @@ from taskforge.worker.worker import Worker
 
 logger = logging.getLogger("taskforge.worker")
 
-#: What a parent asks, a byte each. The pipe's end says that the parent is gone.
-DRAIN, HURRY, QUIET, RESUME, STACKS = b"d", b"h", b"q", b"r", b"s"
 #: A child whose parent is gone has this long (seconds) for what it runs.
 ORPHANS_GRACE = 5.0
+
+
+class Order(Enum):
+    """What a parent asks, a byte each."""
+
+    DRAIN = b"d"
+    HURRY = b"h"
+    QUIET = b"q"
+    RESUME = b"r"
+    STACKS = b"s"
 
 
 class Orders:
@@ -84,33 +93,33 @@ class Orders:
                     poll.unregister(fd)
                     self._orphaned(orphaned)
                 for each in data:
-                    self._follow(signal.Signals(each) if fd == self._signals else bytes([each]))
+                    self._follow(signal.Signals(each) if fd == self._signals else Order(bytes([each])))
 
-    def _follow(self, order: signal.Signals | bytes) -> None:
+    def _follow(self, order: signal.Signals | Order) -> None:
         worker = self.worker
         match order:
             case signal.SIGTERM | signal.SIGINT:
                 if worker.ending.is_set() and self._pipe is None:
                     worker.hurry.set()
                 worker.ending.set()
-            case signal.SIGQUIT | b"h":
+            case signal.SIGQUIT | Order.HURRY:
                 worker.hurry.set()
                 worker.ending.set()
-            case b"d":
+            case Order.DRAIN:
                 worker.ending.set()
             case signal.SIGHUP:
                 worker.restart = worker.restart or (self._pipe is None and not self._terminal)
                 worker.ending.set()
-            case signal.SIGTSTP | b"q":
+            case signal.SIGTSTP | Order.QUIET:
                 self._rested = True
                 logger.info("worker_rests")
                 worker.quiet()
-            case signal.SIGCONT | b"r":
+            case signal.SIGCONT | Order.RESUME:
                 if self._rested:
                     self._rested = False
                     logger.info("worker_resumes")
                     worker.resume()
-            case signal.SIGTTIN | signal.SIGUSR1 | b"s":
+            case signal.SIGTTIN | signal.SIGUSR1 | Order.STACKS:
                 worker.dump("signal")
             case _:
                 pass  # a signal of the user's own code

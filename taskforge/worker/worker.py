@@ -7,9 +7,8 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, ExitStack
 from types import TracebackType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from taskforge.brokers.resend import reach
 from taskforge.checks import checked_queue_name
@@ -29,6 +28,7 @@ from taskforge.worker.runner import Runner
 from taskforge.worker.shared import ChildState, Shared
 from taskforge.worker.slots import Slots
 from taskforge.worker.stacks import log_stacks
+from taskforge.worker.wrapped import Wrapped
 
 if TYPE_CHECKING:
     from taskforge.app import Taskforge
@@ -39,6 +39,8 @@ logger = logging.getLogger("taskforge.worker")
 HURRIED_GRACE = 0.5
 #: An event loop that does not turn for this long (seconds) never will: the run that blocks it is given up.
 LOOP_PATIENCE = 30.0
+#: How long (seconds) the threads that only hear and tell may take: nothing is lost with them.
+RELATIONS_END = 2.0
 #: How long (seconds) the loops may take to end once they were told to.
 LOOPS_END = LAST_EXCHANGE + 10.0
 
@@ -96,7 +98,7 @@ class Worker:
             threading.Thread(target=self._exchange, name="taskforge-exchanger", daemon=True),
             threading.Thread(target=self.keeper.run, name="taskforge-keeper", daemon=True),
         ]
-        self._wrapped = ExitStack()
+        self._wrapped = Wrapped(self.loop)
 
     @property
     def healthy(self) -> bool:
@@ -119,13 +121,14 @@ class Worker:
             raise
 
     def _start(self, patience: float) -> None:
+        app = self.app
         self.relations.announce()
-        reach(self.app.broker, patience)
+        reach(app.broker, patience)
         self.relations.enrolment.beat()
         self.loop.start()
         try:
             self.pen.start()
-            self._enter_wrappers()
+            self._wrapped.enter(app.arounds.worker, app)
         except BaseException:
             self._wrapped.close()
             self.pen.stop(0)
@@ -211,15 +214,6 @@ class Worker:
         """Whether async, for each task whose jobs go to this queue unless a call says otherwise."""
         return [task.is_async for task in self.app.tasks if self.app.queue_of(task, {}) == queue]
 
-    def _enter_wrappers(self) -> None:
-        for factory in self.app.arounds.worker:
-            manager = factory(self.app)
-            if isinstance(manager, AbstractAsyncContextManager):
-                self.loop.wait_for(manager.__aenter__())
-                self._wrapped.push(lambda *error, manager=manager: self.loop.wait_for(manager.__aexit__(*error)))
-            else:
-                self._wrapped.enter_context(cast("AbstractContextManager[object]", manager))
-
     # What others ask of it.
 
     def silence(self) -> float:
@@ -291,7 +285,7 @@ class Worker:
         self._loops[0].join(LOOPS_END)
         self.keeper.stop()
         self._loops[1].join(LOOPS_END)
-        self.relations.stop(LOOPS_END)
+        self.relations.stop(RELATIONS_END)
         self.threads.stop(HURRIED_GRACE)
         self.pen.stop(HURRIED_GRACE)
         self._wrapped.close()

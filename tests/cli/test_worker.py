@@ -38,7 +38,7 @@ def test_a_burst_runs_what_is_ready_and_ends_with_0(folder: Path, module: str, a
     jobs = [app.enqueue("shop.add", 1), app.enqueue("shop.write", "x"), app.enqueue("shop.aadd", 1)]
     later = app.by_name("shop.add").using(delay=600).enqueue(1)
 
-    with process(folder, "-A", module, "worker", "--burst", "--processes", "1") as worker:
+    with process(folder, "-A", module, "worker", "--burst", "--alone") as worker:
         assert worker.end() == 0, worker.said
 
     assert [job.state() for job in jobs] == [JobState.SUCCEEDED] * 3
@@ -48,16 +48,14 @@ def test_a_burst_runs_what_is_ready_and_ends_with_0(folder: Path, module: str, a
 def test_a_burst_of_failing_jobs_ends_with_0_too(folder: Path, module: str, app: Taskforge) -> None:
     app.enqueue("shop.fail")
 
-    with process(folder, "-A", module, "worker", "--burst", "--processes", "1") as worker:
+    with process(folder, "-A", module, "worker", "--burst", "--alone") as worker:
         assert worker.end() == 0
 
     assert "job_buried" in worker.said
 
 
 def test_the_banner_says_what_will_run_where(folder: Path, module: str) -> None:
-    with process(
-        folder, "worker", "-A", module, "-Q", "files,default", "-c", "3", "--burst", "--processes", "1"
-    ) as worker:
+    with process(folder, "worker", "-A", module, "-Q", "files,default", "-c", "3", "--burst", "--alone") as worker:
         assert worker.end() == 0
 
     for text in (
@@ -65,7 +63,7 @@ def test_the_banner_says_what_will_run_where(folder: Path, module: str) -> None:
         f"sqlite:///{folder / 'jobs.db'}",
         "files, default",
         "shop.add",
-        "1, each with 3 threads and 100",
+        "1 (this one), each with 3 threads and 100",
         "4 attempts",
         "Ready (pid",
     ):
@@ -75,7 +73,7 @@ def test_the_banner_says_what_will_run_where(folder: Path, module: str) -> None:
 def test_options_and_the_app_come_from_the_environment(folder: Path, module: str) -> None:
     env = {"TASKFORGE_APP": module, "TASKFORGE_WORKER_THREADS": "5", "TASKFORGE_WORKER_BURST": "1"}
 
-    with process(folder, "worker", env={**env, "TASKFORGE_WORKER_PROCESSES": "1"}) as worker:
+    with process(folder, "worker", env={**env, "TASKFORGE_WORKER_ALONE": "1"}) as worker:
         assert worker.end() == 0
 
     assert "each with 5 threads" in worker.said
@@ -84,9 +82,9 @@ def test_options_and_the_app_come_from_the_environment(folder: Path, module: str
 def test_a_setting_in_the_environment_counts_unless_an_option_is_given(folder: Path, module: str) -> None:
     env = {"TASKFORGE_THREADS": "6"}
 
-    with process(folder, "-A", module, "worker", "--burst", "--processes", "1", env=env) as worker:
+    with process(folder, "-A", module, "worker", "--burst", "--alone", env=env) as worker:
         worker.end()
-    with process(folder, "-A", module, "worker", "--burst", "--processes", "1", "-c", "2", env=env) as other:
+    with process(folder, "-A", module, "worker", "--burst", "--alone", "-c", "2", env=env) as other:
         other.end()
 
     assert "each with 6 threads" in worker.said
@@ -96,7 +94,7 @@ def test_a_setting_in_the_environment_counts_unless_an_option_is_given(folder: P
 def test_only_the_named_queues_are_served(folder: Path, module: str, app: Taskforge) -> None:
     file, other = app.enqueue("shop.write", "x"), app.enqueue("shop.add", 1)
 
-    with process(folder, "-A", module, "worker", "-Q", "files", "--burst", "--processes", "1") as worker:
+    with process(folder, "-A", module, "worker", "-Q", "files", "--burst", "--alone") as worker:
         assert worker.end() == 0
 
     assert (file.state(), other.state()) == (JobState.SUCCEEDED, JobState.READY)
@@ -104,7 +102,7 @@ def test_only_the_named_queues_are_served(folder: Path, module: str, app: Taskfo
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT], ids=lambda s: s.name)
 def test_an_idle_worker_ends_with_0_when_told_to(folder: Path, module: str, signum: int) -> None:
-    with process(folder, "-A", module, "worker", "--processes", "1") as worker:
+    with process(folder, "-A", module, "worker", "--alone") as worker:
         _children(folder, 1)
         worker.until("worker_started")
 
@@ -117,7 +115,7 @@ def test_an_idle_worker_ends_with_0_when_told_to(folder: Path, module: str, sign
 def test_one_signal_lets_what_runs_finish_and_claims_nothing_more(
     folder: Path, module: str, app: Taskforge, signum: int
 ) -> None:
-    with process(folder, "-A", module, "worker", "--processes", "1", "-c", "1") as worker:
+    with process(folder, "-A", module, "worker", "--alone", "-c", "1") as worker:
         held = app.enqueue("shop.hold")
         _held(folder)
         worker.send(signum)
@@ -135,7 +133,7 @@ def test_one_signal_lets_what_runs_finish_and_claims_nothing_more(
 def test_a_second_signal_hands_back_at_once_and_without_blame(
     folder: Path, module: str, app: Taskforge, stubborn: bool
 ) -> None:
-    with process(folder, "-A", module, "worker", "--processes", "1", "-c", "1") as worker:
+    with process(folder, "-A", module, "worker", "--alone", "-c", "1") as worker:
         held = app.enqueue("shop.hold", stubborn=stubborn)
         _held(folder)
 
@@ -151,7 +149,7 @@ def test_a_second_signal_hands_back_at_once_and_without_blame(
 
 def test_grace_ends_a_stubborn_run_and_hands_its_job_back(folder: Path, module: str, app: Taskforge) -> None:
     env = {"TASKFORGE_GRACE": "0.1", "TASKFORGE_STOP_GRACE": "0.1"}
-    with process(folder, "-A", module, "worker", "--processes", "1", "-c", "1", env=env) as worker:
+    with process(folder, "-A", module, "worker", "--alone", "-c", "1", env=env) as worker:
         held = app.enqueue("shop.hold", stubborn=True)
         _held(folder)
 
@@ -164,14 +162,14 @@ def test_grace_ends_a_stubborn_run_and_hands_its_job_back(folder: Path, module: 
 
 
 def test_a_killed_workers_job_runs_again_elsewhere(folder: Path, module: str, app: Taskforge) -> None:
-    with process(folder, "-A", module, "worker", "--processes", "1", env=SHORT_LEASE) as worker:
+    with process(folder, "-A", module, "worker", "--alone", env=SHORT_LEASE) as worker:
         held = app.enqueue("shop.hold")
         _held(folder)
         worker.send(signal.SIGKILL)
         worker.end()
     (folder / "go").touch()
 
-    with process(folder, "-A", module, "worker", "--processes", "1", env=SHORT_LEASE):
+    with process(folder, "-A", module, "worker", "--alone", env=SHORT_LEASE):
         assert held.result(LIMIT) == "held"
 
     assert (held.info().crashes, len(pids(folder, "held"))) == (1, 2)
@@ -271,7 +269,7 @@ def test_one_process_that_cannot_enter_its_wrapper_says_so_and_ends(folder: Path
         "@app.around_worker\ndef broken(app):\n    raise ConnectionError('no database')\n    yield\n"
     )
 
-    with process(folder, "-A", "dying", "worker", "--processes", "1") as worker:
+    with process(folder, "-A", "dying", "worker", "--alone") as worker:
         assert worker.end() not in (0, 2, 3)
 
     assert "ConnectionError: no database" in worker.said

@@ -16,14 +16,14 @@ from typing import NamedTuple
 from taskforge import Taskforge, TaskforgeError
 from tests.faults import program
 from tests.faults.crew import Crew
-from tests.faults.field import PARENTS, PROCESSES, THREADS, Field, Place, RedisPlace, SqlitePlace
+from tests.faults.field import SLOTS, Field, Place, RedisPlace, SqlitePlace
 from tests.faults.kinds import QUEUES, number_of
 from tests.faults.ledger import FOLDER, Ledger
 from tests.faults.verdict import Dealt, Verdict, judge
 from tests.servers import engines
 
 #: Fault → how often it is dealt. Those of processes are the same on every broker.
-PROCESSES = {
+OF_PROCESSES = {
     "kill_child": 60,
     "kill_isolated_child": 8,
     "kill_half": 6,
@@ -52,6 +52,8 @@ OF_REDIS = {
 }
 #: Seconds without any job ending after which a run that has no more faults to come is given up.
 STUCK = 60.0
+#: Seconds between two faults at least.
+PAUSE = 1.0
 #: Seconds that a fault lasts at most, where it lasts.
 LONGEST = 4.0
 
@@ -75,7 +77,7 @@ class Size(NamedTuple):
 def plan(place: Place, count: int, seed: int) -> list[Fault]:
     """The same faults for the same seed: each kind once at least, if there is room, then by their weights."""
     dice = random.Random(seed)
-    weights = {**PROCESSES, **(OF_SQLITE if isinstance(place, SqlitePlace) else OF_REDIS)}
+    weights = {**OF_PROCESSES, **(OF_SQLITE if isinstance(place, SqlitePlace) else OF_REDIS)}
     names = [*weights, *dice.choices([*weights], [*weights.values()], k=max(0, count - len(weights)))]
     dice.shuffle(names)
     return [Fault(name, dice.randrange(1000), dice.uniform(0.5, LONGEST)) for name in names[:count]]
@@ -101,7 +103,7 @@ def run(place: Place, folder: Path, size: Size, seed: int) -> Verdict:
         dealt = _deal(field, plan(place, size.faults, seed), size.seconds, folder / "faults")
         _await_end(field, program.app, size.jobs)
         verdict = judge(program.app, crew.ledger, size.jobs, dealt, field.killed, field.frozen)
-        field.call_the_roll(lambda: program.call_the_roll.enqueue_many([()] * PARENTS * PROCESSES * THREADS))
+        field.call_the_roll(lambda: program.call_the_roll.enqueue_many([()] * SLOTS))
     finally:
         field.close()
         program.app.close()
@@ -131,7 +133,7 @@ def report(verdict: Verdict, size: Size, took: float) -> str:
     """What there is to say about a run."""
     lines = [f"  {verdict.runs:,} runs, {verdict.extra_runs} of them again after a crash; {took:.0f} s in all"]
     for name, seconds in sorted(verdict.recovered.items()):
-        lines.append(f"  {name:22} {len(seconds):4} x, next run began after {max(seconds):5.2f} s at most")
+        lines.append(f"  {name:22} {len(seconds):4} x, next run began after {max(seconds, default=0):5.2f} s at most")
     lines += [f"  COMPLAINT: {each}" for each in verdict.complaints] or ["  nothing lost, nothing settled twice"]
     return "\n".join(lines)
 
@@ -141,7 +143,7 @@ def _deal(field: Field, faults: Sequence[Fault], seconds: float, log: Path) -> l
     began, dealt = time.monotonic(), []
     with log.open("w") as book:
         for index, fault in enumerate(faults):
-            _watch_until(field, began + seconds * index / len(faults))
+            _watch_until(field, max(began + seconds * index / len(faults), time.monotonic() + PAUSE))
             at = time.monotonic()
             deal = getattr(field, fault.name, None)
             if deal is not None:

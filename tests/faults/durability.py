@@ -25,6 +25,8 @@ from tests.servers import Engine, engines, serve, start, stop, wait_until
 BATCH, THREADS = 20, 4
 #: Where this app keeps the bodies of its queue: a job that is known has one.
 BODIES = "tf:shop:{default}:jobs"
+#: appendfsync, and the durability asked for. `disk` is refused where nothing is ever fsynced.
+KILLED = (("no", "default"), ("everysec", "default"), ("everysec", "disk"), ("always", "disk"))
 #: How a failover comes about.
 WAYS = ("kill", "freeze", "order")
 

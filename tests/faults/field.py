@@ -19,6 +19,7 @@ from tests.servers import Engine, start, stop, wait_until
 
 #: Parents, worker processes of each, threads of each.
 PARENTS, PROCESSES, THREADS = 2, 2, 6
+SLOTS = PARENTS * PROCESSES * THREADS
 #: Seconds. Every outage is shorter by more than a beat (a quarter), so that none costs a lease.
 LEASE = 8.0
 

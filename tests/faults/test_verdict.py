@@ -10,7 +10,7 @@ import pytest
 from taskforge import Taskforge
 from taskforge.testing import under_test
 from tests.faults import program
-from tests.faults.chaos import OF_REDIS, OF_SQLITE, PROCESSES, plan
+from tests.faults.chaos import OF_PROCESSES, OF_REDIS, OF_SQLITE, plan
 from tests.faults.field import SqlitePlace
 from tests.faults.kinds import KINDS, id_of, kind_of
 from tests.faults.ledger import FOLDER, Ledger
@@ -130,6 +130,6 @@ def test_the_same_seed_plans_the_same_faults_and_each_kind_once(tmp_path: Path) 
 
     assert faults == plan(place, 40, 7)
     assert faults != plan(place, 40, 8)
-    assert {fault.name for fault in faults} == {*PROCESSES, *OF_SQLITE}
+    assert {fault.name for fault in faults} == {*OF_PROCESSES, *OF_SQLITE}
     assert len(faults) == 40
-    assert not set(OF_REDIS) & set(PROCESSES)
+    assert not set(OF_REDIS) & set(OF_PROCESSES)

@@ -35,7 +35,7 @@ class Verdict:
     complaints: list[str] = field(default_factory=list)
     runs: int = 0
     extra_runs: int = 0
-    #: Fault → seconds from its end to the next begin of a run, of each time it was dealt.
+    #: Fault → seconds from its end to the next begin of a run, each time that no other fault came between.
     recovered: dict[str, list[float]] = field(default_factory=dict)
 
     def complain(self, what: str, numbers: Sequence[int]) -> None:
@@ -146,8 +146,10 @@ def _record_fits(app: Taskforge, number: int, runs: int) -> bool:
 
 def _recoveries(begins: Sequence[float], dealt: Sequence[Dealt]) -> dict[str, list[float]]:
     found: dict[str, list[float]] = defaultdict(list)
-    for fault in dealt:
+    for index, fault in enumerate(dealt):
         place = bisect_left(begins, fault.until)
-        # None followed where all had run by then.
-        found[fault.name].append(begins[place] - fault.until if place < len(begins) else 0.0)
+        next_at = dealt[index + 1].at if index + 1 < len(dealt) else float("inf")
+        measured = found[fault.name]
+        if place < len(begins) and begins[place] < next_at:
+            measured.append(begins[place] - fault.until)
     return dict(found)

@@ -37,7 +37,7 @@ def check(wire: Wire, durability: str) -> None:
             raise BrokerUnavailable(f"{here} has just become a replica; the next try asks for the new master")
         raise BrokerRefused(f"{here} is a replica; name the master in the broker's URL")
     _check_eviction(here, facts.get("maxmemory_policy", "noeviction"))
-    _check_durability(here, durability, version, facts)
+    _check_durability(wire, durability, version, facts)
 
 
 def _check_eviction(here: str, policy: str) -> None:
@@ -51,14 +51,26 @@ def _check_eviction(here: str, policy: str) -> None:
         )
 
 
-def _check_durability(here: str, durability: str, version: tuple[int, ...], facts: Mapping[str, str]) -> None:
+def _check_durability(wire: Wire, durability: str, version: tuple[int, ...], facts: Mapping[str, str]) -> None:
+    here = wire.describe()
     if durability == "disk":
         if version < WAITAOF_SINCE:
             raise BrokerUnsupported(f"durability=disk needs WAITAOF (Redis 7.2 or newer, Valkey); {here} is older")
         if facts.get("aof_enabled") != "1":
             raise BrokerUnsupported(f"durability=disk needs the append-only file; set appendonly yes on {here}")
+        if _setting(wire, "appendfsync") == "no":
+            raise BrokerUnsupported(f"durability=disk needs an fsync to wait for; set appendfsync always on {here}")
     if durability == "replicated" and int(facts.get("connected_slaves", "0")) < 1:
         raise BrokerUnsupported(f"durability=replicated needs a replica; {here} has none connected")
+
+
+def _setting(wire: Wire, name: str) -> str:
+    """What the server's configuration says; nothing where it may not be asked."""
+    try:
+        pair = wire.ask([("CONFIG", "GET", name)])[0]
+    except (BrokerRefused, BrokerUnsupported):
+        return ""
+    return pair[1].decode() if isinstance(pair, list) and len(pair) == 2 and isinstance(pair[1], bytes) else ""
 
 
 def _facts(info: Reply) -> dict[str, str]:

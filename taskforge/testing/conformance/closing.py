@@ -7,11 +7,12 @@ import pytest
 from taskforge.brokers.protocol import BATCH, SENDER_AGE, Holding
 from taskforge.brokers.releasing import release_all
 from taskforge.brokers.stamp import Stamp
-from taskforge.errors import StaleCall
+from taskforge.errors import BrokerUnavailable, StaleCall
 from taskforge.job import JobState
 from taskforge.testing.conformance.base import Suite
-from taskforge.testing.conformance.losing import NOTE, Mortal, started
+from taskforge.testing.conformance.losing import NOTE, Mortal, started, unstarted
 from taskforge.testing.conformance.rig import HOUR, OTHER, QUEUE, SECOND, Rig, ack, demand, new_job
+from taskforge.testing.faults import FlakyBroker
 
 
 class Closing(Suite):
@@ -75,7 +76,29 @@ class Closing(Suite):
         assert again.number > a.number
         assert (rig.settle(ack(a)), rig.settle(ack(again))) == ({0}, frozenset())
 
-    # Bounds
+    # Said again, or of too much
+
+    def test_the_second_time_nothing_is_held(self, rig: Rig, mortal: Mortal) -> None:
+        rig.enqueue("a", "b")
+        a, b = mortal.claim(2)
+        mortal.release(started(a), unstarted(b))
+        before = rig.look()
+
+        assert mortal.release(started(a), unstarted(b)) == []
+
+        assert rig.look() == before
+
+    def test_a_lost_answer_costs_nothing(self, rig: Rig, mortal: Mortal) -> None:
+        rig.enqueue("a")
+        [a] = mortal.claim(1)
+        flaky = FlakyBroker(rig.broker)
+        flaky.lose_reply("release")
+
+        with pytest.raises(BrokerUnavailable):
+            flaky.release(mortal.sender.id, [QUEUE], [started(a)], NOTE)
+
+        assert flaky.release(mortal.sender.id, [QUEUE], [started(a)], NOTE) == []
+        assert (rig.state("a"), rig.record("a").crashes) == (JobState.READY, 1)
 
     def test_one_call_names_no_more_than_a_batch(self, rig: Rig, mortal: Mortal) -> None:
         held = [Holding(QUEUE, str(n), 1, False) for n in range(BATCH + 1)]

@@ -9,7 +9,7 @@ from taskforge.brokers.protocol import ERRORS_BYTES, Demand
 from taskforge.job import JobState
 from taskforge.testing.conformance.base import Suite
 from taskforge.testing.conformance.losing import Mortal
-from taskforge.testing.conformance.rig import HOUR, MINUTE, QUEUE, Rig, bury, requeue
+from taskforge.testing.conformance.rig import HOUR, MINUTE, QUEUE, Rig, ack, bury, requeue
 
 
 class Crashing(Suite):
@@ -80,8 +80,9 @@ class Crashing(Suite):
     # What a lease that ran out leaves
 
     def test_a_lease_that_runs_out_leaves_a_note_of_when_and_whose_it_was(self, rig: Rig, mortal: Mortal) -> None:
-        rig.enqueue("a")
+        rig.enqueue("other", "a")
         claimed_at = rig.clock.now()
+        rig.settle(ack(rig.claim_one()))
         mortal.claim(1)
 
         rig.lapse()

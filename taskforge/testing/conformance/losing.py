@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import pytest
 
 from taskforge.brokers.protocol import ERRORS_BYTES, Demand, Holding
 from taskforge.brokers.stamp import Sender
-from taskforge.errors import BrokerUnavailable
 from taskforge.job import Delivery, JobState
 from taskforge.testing.conformance.base import Suite
+from taskforge.testing.conformance.bells import LONG, SHORT
 from taskforge.testing.conformance.rig import (
     MINUTE,
     OTHER,
@@ -20,7 +21,6 @@ from taskforge.testing.conformance.rig import (
     new_job,
     requeue,
 )
-from taskforge.testing.faults import FlakyBroker
 
 NOTE = b"killed by signal 9"
 
@@ -144,6 +144,18 @@ class Losing(Suite):
         assert (rig.record("m").crashes, rig.record("p", OTHER).crashes) == (1, 1)
         assert (rig.state("m"), rig.state("p", OTHER)) == (JobState.READY, JobState.READY)
 
+    def test_a_waiting_worker_is_woken(self, rig: Rig, mortal: Mortal) -> None:
+        rig.enqueue("a")
+        [a] = mortal.claim(1)
+        other = rig.another()
+        other.wait([QUEUE], SHORT)  # whatever rang before is heard now
+        began = time.monotonic()
+
+        mortal.release(started(a))
+
+        assert other.wait([QUEUE], LONG)
+        assert time.monotonic() - began < LONG / 2
+
     # What is ignored
 
     def test_deliveries_that_hold_nothing_any_more_are_ignored(self, rig: Rig, mortal: Mortal) -> None:
@@ -179,28 +191,6 @@ class Losing(Suite):
         mortal.release(started(mine))
 
         assert rig.record("another's") == before
-
-    def test_the_second_time_nothing_is_held(self, rig: Rig, mortal: Mortal) -> None:
-        rig.enqueue("a", "b")
-        a, b = mortal.claim(2)
-        mortal.release(started(a), unstarted(b))
-        before = rig.look()
-
-        assert mortal.release(started(a), unstarted(b)) == []
-
-        assert rig.look() == before
-
-    def test_a_lost_answer_costs_nothing(self, rig: Rig, mortal: Mortal) -> None:
-        rig.enqueue("a")
-        [a] = mortal.claim(1)
-        flaky = FlakyBroker(rig.broker)
-        flaky.lose_reply("release")
-
-        with pytest.raises(BrokerUnavailable):
-            flaky.release(mortal.sender.id, [QUEUE], [started(a)], NOTE)
-
-        assert flaky.release(mortal.sender.id, [QUEUE], [started(a)], NOTE) == []
-        assert (rig.state("a"), rig.record("a").crashes) == (JobState.READY, 1)
 
     # What it claimed and never learned of
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from enum import Enum
 
 from taskforge.brokers.protocol import Holding
-from taskforge.worker.orders import DRAIN, QUIET
+from taskforge.worker.orders import Order
 from taskforge.worker.shared import ChildState, Shared
 
 #: No look at a child adds more than this (seconds) to its silence: what made the parent look so late may have held up
@@ -62,10 +62,10 @@ class Child:
         self._beat: float | None = None
         self._quiet_since = 0.0
 
-    def ask(self, what: bytes) -> None:
+    def ask(self, order: Order) -> None:
         """Ask this of it; it may be ending already, or be too stuck to listen."""
         with suppress(BrokenPipeError, BlockingIOError):
-            os.write(self._pipe, what)
+            os.write(self._pipe, order.value)
 
     @property
     def state(self) -> ChildState:
@@ -100,7 +100,7 @@ class Child:
     def rest(self, now: float) -> None:
         """Have it take nothing new, and end once it holds nothing."""
         self.stage, self._quiet_since = Stage.QUIET, now
-        self.ask(QUIET)
+        self.ask(Order.QUIET)
 
     @property
     def empty(self) -> bool:
@@ -112,7 +112,7 @@ class Child:
         """Tell it to end, within so many seconds."""
         if self.stage is not Stage.LEAVING:
             self.stage, self.deadline = Stage.LEAVING, now + patience
-        self.ask(DRAIN)
+        self.ask(Order.DRAIN)
 
     def tell_stacks(self) -> None:
         """Have its interpreter write all stacks to its standard error: that needs no lock of it."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from taskforge.worker.notifying import VARIABLES
-from taskforge.worker.orders import HURRY, QUIET, RESUME, STACKS
+from taskforge.worker.orders import Order
 from taskforge.worker.parent.child import Child, Stage
 from taskforge.worker.parent.errands import Death
 from taskforge.worker.parent.orphans import reap, sweep
@@ -79,7 +79,7 @@ class Crew:
         self.resting = resting
         for child in self.children:
             if child.remains:
-                child.ask(QUIET if resting else RESUME)
+                child.ask(Order.QUIET if resting else Order.RESUME)
 
     def stop(self, now: float) -> None:
         """Have everybody end. Who has not begun yet holds nothing, and is not waited for."""
@@ -92,14 +92,14 @@ class Crew:
     def hurry(self) -> None:
         """Have those that end hand back at once what they run."""
         for child in self.children:
-            child.ask(HURRY)
+            child.ask(Order.HURRY)
 
     def tell_stacks(self) -> None:
         """Have everybody log its stacks."""
         for child in self.children:
             said = {"pid": child.pid, "state": child.state.name.lower(), "jobs": _named(child)}
             logger.info("worker_process", extra=said)
-            child.ask(STACKS)
+            child.ask(Order.STACKS)
 
     @property
     def gone(self) -> bool:
@@ -215,7 +215,7 @@ class Crew:
             self.end = End(USAGE, f"{what}: raise --max-memory-per-child")
         self._ever_ready = True
         if self.resting:
-            child.ask(QUIET)
+            child.ask(Order.QUIET)
 
     def _listen(self, child: Child) -> None:
         """A child that is silent is asked for its stacks, and killed before others are given its jobs."""
