@@ -47,7 +47,7 @@ class Crew:
         self.failures, self._failed_at = 0, float("-inf")
         self._start_at = 0.0
         self._ever_ready = False
-        #: 1 once a child has ended in disorder.
+        #: 1 once a child has ended in disorder; when told to stop, while stopping.
         self.worst = 0
         #: How many were killed for their silence.
         self.silenced = 0
@@ -83,7 +83,7 @@ class Crew:
 
     def stop(self, now: float) -> None:
         """Have everybody end. Who has not begun yet holds nothing, and is not waited for."""
-        self.stopping = True
+        self.stopping, self.worst = True, 0
         for child in self.children:
             child.leave(now, self.plan.patience)
             if child.state in (ChildState.STARTING, ChildState.WAITING):
@@ -125,6 +125,7 @@ class Crew:
             if code is not None:
                 self.children.remove(child)
                 self._dead.append((child, code, now))
+                self._greet(child)
                 self._count(child, code, now)
 
     def _bury(self, now: float) -> None:
@@ -189,8 +190,7 @@ class Crew:
 
     def _watch(self, child: Child, now: float) -> None:
         """One child: is it there, does it live, has it had its time?"""
-        if not child.was_ready and child.state not in (ChildState.STARTING, ChildState.WAITING):
-            self._arrived(child)
+        self._greet(child)
         if not child.was_ready and not child.killed:
             if child.state is ChildState.WAITING:
                 child.due = now + self.plan.start_within
@@ -207,7 +207,10 @@ class Crew:
         if child.was_ready and now - child.started > self.plan.young and child.started >= self._failed_at:
             self.failures = 0
 
-    def _arrived(self, child: Child) -> None:
+    def _greet(self, child: Child) -> None:
+        """Take note that it takes jobs, or did."""
+        if child.was_ready or child.state in (ChildState.STARTING, ChildState.WAITING):
+            return
         child.was_ready = True
         limit = self.plan.memory_per_child
         if limit is not None and not self._ever_ready and (needs := child.rss()) >= limit:
