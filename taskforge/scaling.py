@@ -20,6 +20,10 @@ ROOM = 0.7
 CALM = 12
 #: Rounds to wait for processes that were asked for and are not there yet, before more are asked for.
 HOLD = 6
+#: Of many jobs that were enqueued at once, the last have waited for long just before all are done: too late to help. So
+#: where what waits takes no longer than this part of the drain time, the oldest job may have waited so many times it.
+#: If it has waited longer still, others are always before it.
+NEARLY, PATIENT = 3, 4
 #: How much a new measurement of what one process can do counts against those before it.
 WEIGHT = 0.5
 
@@ -105,15 +109,17 @@ def needed(goal: Goal, load: Load, each: float | None = None) -> int:
     """How many processes this load needs, seen by itself. `each`: what one can end a second, if that is known better.
 
     More than there are: when what waits would take longer than the goal's drain time, or a job has already waited that
-    long; never more than would have all their places filled, so few slow jobs ask for few processes. Fewer: when the
-    rest would still have room. At least one for any job that is ready, or soon will be.
+    long (longer, where all is nearly done); never more than would have all their places filled, so few slow jobs ask
+    for few processes. Fewer: when the rest would still have room. At least one for any job that is ready, or soon will
+    be.
     """
     processes, each = load.processes, each or load.each
     enough = min(processes, math.ceil(load.busy / (ROOM * load.usable)))
     if load.backlog:
         filled = math.ceil((load.busy + load.backlog) / load.usable)
         in_time = math.ceil(load.backlog / (goal.drain * each)) if each else processes
-        overdue = load.ready > 0 and (load.oldest or 0.0) > goal.drain
+        nearly_done = each is not None and load.backlog <= each * processes * goal.drain / NEARLY
+        overdue = load.ready > 0 and (load.oldest or 0.0) > goal.drain * (PATIENT if nearly_done else 1)
         enough = max(enough, min(filled, max(in_time, processes + 1 if overdue else 0)))
     if load.backlog or load.busy:
         enough = max(enough, 1)

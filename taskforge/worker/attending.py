@@ -1,4 +1,4 @@
-"""The thread that hears what is said to this worker: which of its jobs were asked to stop, and that there are wishes."""
+"""The thread that hears what is said to this worker: which of its jobs are to stop, and that there are wishes."""
 
 from __future__ import annotations
 

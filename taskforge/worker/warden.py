@@ -20,6 +20,8 @@ PACE = 0.25
 #: A round that comes later than this (seconds) finds that the process was held up: something held the interpreter, or
 #: the process or the whole machine stood still.
 HELD_UP = 1.0
+#: How many jobs are listed that may have held it.
+SUSPECTS = 10
 
 
 class Warden:
@@ -78,10 +80,12 @@ class Warden:
         """The process stood still for so long, until now: no run could do anything meanwhile."""
         self.held_ups += 1
         self.held_up_for += seconds
-        logger.warning("process_held_up", extra={"seconds": round(seconds, 3), "running": len(self.slots)})
+        runs = self.slots.runs()
+        suspects = [f"{run.id} ({run.task})" for run in runs if run.started is not None and not run.isolated]
+        logger.warning("process_held_up", extra={"seconds": round(seconds, 3), "jobs": suspects[:SUSPECTS]})
         if self.loop is not None:
             self.loop.held_up(seconds)
-        self._forgive(self.slots.runs(), seconds, now)
+        self._forgive(runs, seconds, now)
 
     def _adopt(self, now: float) -> None:
         """Take on the runs that have proved slow, and note when those that have begun are due."""

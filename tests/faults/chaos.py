@@ -16,7 +16,8 @@ from typing import NamedTuple
 from taskforge import Taskforge, TaskforgeError
 from tests.faults import program
 from tests.faults.crew import Crew
-from tests.faults.field import SLOTS, Field, Place, RedisPlace, SqlitePlace
+from tests.faults.field import SLOTS, Field
+from tests.faults.grounds import Place, RedisPlace, SqlitePlace
 from tests.faults.kinds import QUEUES, number_of
 from tests.faults.ledger import FOLDER, Ledger
 from tests.faults.verdict import Dealt, Verdict, judge

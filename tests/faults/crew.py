@@ -42,12 +42,17 @@ class Crew:
         return {"TASKFORGE_BROKER": self.url, FOLDER: str(self.ledger.folder), "PYTHONPATH": str(ROOT)}
 
     def start(
-        self, *options: str, processes: int = 1, env: Mapping[str, str] = MappingProxyType({}), **settings: object
+        self,
+        *options: str,
+        processes: int | None = None,
+        env: Mapping[str, str] = MappingProxyType({}),
+        **settings: object,
     ) -> subprocess.Popen[bytes]:
-        """One parent with this many processes; or, for 1, what the command makes of that."""
+        """One worker process; or a parent with so many."""
         given = {f"TASKFORGE_{name.upper()}": str(value) for name, value in settings.items()}
         command = ("taskforge", "-A", "tests.faults.program", "worker", "--loglevel", "warning")
-        return self.run(*command, "--processes", str(processes), *options, env={**given, **env})
+        who = ["--alone"] if processes is None else ["--processes", str(processes)]
+        return self.run(*command, *who, *options, env={**given, **env})
 
     def run(
         self, module: str, *arguments: str, env: Mapping[str, str] = MappingProxyType({})

@@ -25,8 +25,8 @@ from tests.servers import Engine, engines, serve, start, stop, wait_until
 BATCH, THREADS = 20, 4
 #: Where this app keeps the bodies of its queue: a job that is known has one.
 BODIES = "tf:shop:{default}:jobs"
-#: appendfsync, and the durability asked for. `disk` is refused where nothing is ever fsynced.
-KILLED = (("no", "default"), ("everysec", "default"), ("everysec", "disk"), ("always", "disk"))
+#: appendfsync, and the durability asked for.
+KILLED = (("no", "default"), ("everysec", "default"), ("always", "disk"))
 #: How a failover comes about.
 WAYS = ("kill", "freeze", "order")
 
@@ -141,21 +141,6 @@ def failover(engine: Engine, way: str, durability: str, jobs: int, replicas: int
             return work.loss(cast("list[str]", client.hkeys(BODIES)), at)
 
 
-def until_fsync(engine: Engine, jobs: int) -> list[float]:
-    """How long (seconds, sorted) confirmed changes waited for their fsync with `appendfsync everysec`: what a loss of
-    power at that moment would have taken. Measured by WAITAOF, after every tenth change.
-    """
-    with serve(engine, "--appendonly", "yes", "--appendfsync", "everysec") as own, own.client() as client:
-        waits = []
-        for number in range(jobs):
-            client.set("key", number)
-            if number % 10 == 0:
-                start = time.monotonic()
-                client.execute_command("WAITAOF", 1, 0, 10_000)
-                waits.append(time.monotonic() - start)
-        return sorted(waits)
-
-
 def main() -> None:
     """Print the table's figures."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -167,12 +152,9 @@ def main() -> None:
     logging.disable(logging.CRITICAL)
     [engine, *_] = [each for each in engines() if each.name.startswith(asked.engine)]
     lines: dict[str, Callable[[], object]] = {}
-    for fsync in ("no", "everysec", "always"):
+    for fsync, durability in KILLED:
         options = ("--appendonly", "yes", "--appendfsync", fsync)
-        for durability in ("default", "disk"):
-            lines[f"kill -9, appendfsync {fsync}, {durability}"] = partial(
-                kill, engine, options, durability, asked.jobs
-            )
+        lines[f"kill -9, appendfsync {fsync}, {durability}"] = partial(kill, engine, options, durability, asked.jobs)
     for way in WAYS:
         for durability in ("default", "replicated"):
             lines[f"failover ({way}), {durability}"] = partial(failover, engine, way, durability, asked.jobs)
@@ -180,11 +162,6 @@ def main() -> None:
         for _ in range(asked.trials if asked.only in name else 0):
             start = time.monotonic()
             print(f"{name}: {trial()} ({time.monotonic() - start:.0f} s)", flush=True)
-    if asked.only in "power":
-        waits = until_fsync(engine, 300)
-        print(
-            f"power, appendfsync everysec: fsynced after {waits[len(waits) // 2]:.2f} s (median), {waits[-1]:.2f} s (most)"
-        )
 
 
 def _nothing_left(app: Taskforge) -> bool:

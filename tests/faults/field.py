@@ -3,143 +3,25 @@
 from __future__ import annotations
 
 import signal
-import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 
-import redis
-
-from taskforge.testing import Proxy
 from tests.faults.crew import PATIENCE, Crew, children, descendants, kill, living
-from tests.servers import Engine, start, stop, wait_until
+from tests.faults.grounds import Place
+from tests.servers import wait_until
 
 #: Parents, worker processes of each, threads of each.
 PARENTS, PROCESSES, THREADS = 2, 2, 6
 SLOTS = PARENTS * PROCESSES * THREADS
 #: Seconds. Every outage is shorter by more than a beat (a quarter), so that none costs a lease.
 LEASE = 8.0
-
-
-class SqlitePlace:
-    """Jobs in a file."""
-
-    def __init__(self, folder: Path) -> None:
-        self.file = folder / "jobs.db"
-        self.url = self.direct = f"sqlite:///{self.file}"
-
-    def locked(self, seconds: float) -> None:
-        """Another process has the file to itself; to SQLite a connection of its own is one."""
-        with closing(sqlite3.connect(self.file, timeout=PATIENCE, isolation_level=None)) as db:
-            db.execute("begin immediate")
-            time.sleep(seconds)
-            db.execute("rollback")
-
-    def close(self) -> None:
-        """Nothing to close."""
-
-
-class RedisPlace:
-    """A private server that writes everything down before it answers, behind a proxy."""
-
-    def __init__(self, folder: Path, engine: Engine) -> None:
-        self._folder = folder
-        self._engine = engine
-        self._socket = folder / "s"
-        self._process = self._start()
-        self._proxy = Proxy(str(self._socket))
-        self.url, self.direct = self._proxy.url, f"unix://{self._socket}"
-
-    def cut(self, _seconds: float) -> None:
-        self._proxy.cut()
-
-    def refuse(self, seconds: float) -> None:
-        self._proxy.refuse()
-        self._for(seconds)
-
-    def blackhole(self, seconds: float) -> None:
-        self._proxy.blackhole()
-        self._for(seconds)
-
-    def blackhole_that_loses(self, seconds: float) -> None:
-        self._proxy.blackhole()
-        time.sleep(seconds)
-        self._proxy.cut()
-        self._proxy.restore()
-
-    def latency(self, seconds: float) -> None:
-        self._proxy.delay(0.2)
-        self._for(seconds)
-
-    def reply_cut(self, seconds: float) -> None:
-        self._proxy.cut_reply_after(int(seconds * 1000) % 100)
-
-    def scripts_forgotten(self, _seconds: float) -> None:
-        self._ask("SCRIPT", "FLUSH")
-
-    def clients_killed(self, _seconds: float) -> None:
-        self._ask("CLIENT", "KILL", "TYPE", "normal")
-        self._ask("CLIENT", "KILL", "TYPE", "pubsub")
-
-    def paused(self, seconds: float) -> None:
-        self._ask("CLIENT", "PAUSE", int(seconds * 1000))
-        time.sleep(seconds)
-
-    def asleep(self, seconds: float) -> None:
-        self._ask("DEBUG", "SLEEP", min(seconds, 2.0))
-
-    def read_only(self, seconds: float) -> None:
-        self._ask("REPLICAOF", "127.0.0.1", "1")
-        time.sleep(seconds)
-        self._ask("REPLICAOF", "NO", "ONE")
-
-    def memory_full(self, seconds: float) -> None:
-        self._ask("CONFIG", "SET", "maxmemory", "1mb")
-        time.sleep(seconds)
-        self._ask("CONFIG", "SET", "maxmemory", "0")
-
-    def restarted(self, _seconds: float) -> None:
-        self._stop()
-        self._process = self._start()
-
-    def close(self) -> None:
-        self._proxy.close()
-        self._stop()
-
-    def _stop(self) -> None:
-        """By SIGKILL; with it the process that may be writing its file anew."""
-        writers = descendants(self._process.pid)
-        stop(self._process)
-        for each in writers:
-            kill(each)
-
-    def _for(self, seconds: float) -> None:
-        time.sleep(seconds)
-        self._proxy.restore()
-
-    def _ask(self, *command: object) -> object:
-        with redis.Redis(unix_socket_path=str(self._socket)) as client:
-            return client.execute_command(*command)
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        process = start(
-            self._engine,
-            self._folder,
-            ("--appendonly", "yes", "--enable-debug-command", "local", "--maxclients", "500"),
-        )
-        wait_until(self._answers, PATIENCE, "the server answering")
-        return process
-
-    def _answers(self) -> bool:
-        with suppress(redis.RedisError):
-            return bool(self._ask("PING"))
-        return False
-
-
-Place = SqlitePlace | RedisPlace
+#: The exit code of a worker that does not find its broker; and how long (seconds) one is at its start.
+NO_BROKER, YOUNG = 3, 15.0
+#: Exit codes of a parent that was told to end: 1 says that a child of it has ended in disorder at some time.
+ORDERLY = (0, 1)
 
 
 @dataclass
@@ -153,6 +35,8 @@ class Field:
     #: Process → when (monotonic) it was killed, or was frozen until.
     killed: dict[int, float] = field(default_factory=dict)
     frozen: dict[int, float] = field(default_factory=dict)
+    #: Parent → when it was started.
+    born: dict[int, float] = field(default_factory=dict)
     #: What should not have happened.
     complaints: list[str] = field(default_factory=list)
     enqueuing: subprocess.Popen[bytes] | None = None
@@ -165,7 +49,10 @@ class Field:
         """Start again what has ended, as a service manager does; that workers end unasked is a complaint."""
         for index, parent in enumerate(self.parents):
             if parent.poll() is not None:
-                self.complaints.append(f"a parent ended by itself, with {parent.returncode}: {self.crew.log()}")
+                young = time.monotonic() < self.born[parent.pid] + YOUNG
+                # Who cannot even start because the broker is away says so and ends: that is promised.
+                if parent.returncode != NO_BROKER or not young:
+                    self.complaints.append(f"a parent ended by itself, with {parent.returncode}: {self.crew.log()}")
                 self.parents[index] = self._parent()
         if self.enqueuing is not None and self.enqueuing.poll() not in (None, 0):
             self.complaints.append(f"the client ended with {self.enqueuing.returncode}: {self.crew.log()}")
@@ -207,7 +94,7 @@ class Field:
         old, self.parents[index] = self.parents[index], self._parent()
         kill(old.pid, signal.SIGTERM)
         try:
-            if code := old.wait(PATIENCE + 30):
+            if (code := old.wait(PATIENCE + 30)) not in ORDERLY:
                 self.complaints.append(f"a parent that was told to end did so with {code}: {self.crew.log()}")
         except subprocess.TimeoutExpired:
             self.complaints.append("a parent that was told to end did not")
@@ -255,14 +142,16 @@ class Field:
             for parent in self.parents:
                 parent.send_signal(signal.SIGTERM)
             for parent in self.parents:
-                if code := parent.wait(PATIENCE + 30):
+                if (code := parent.wait(PATIENCE + 30)) not in ORDERLY:
                     self.complaints.append(f"at the end a parent ended with {code}: {self.crew.log()}")
             wait_until(lambda: not set(left) & living(), PATIENCE, "the end of all processes")
 
     def _parent(self) -> subprocess.Popen[bytes]:
-        return self.crew.start(
+        parent = self.crew.start(
             *("--threads", str(THREADS), "--slots", "20"), processes=PROCESSES, lease=LEASE, grace=25, call_timeout=10
         )
+        self.born[parent.pid] = time.monotonic()
+        return parent
 
     def _workers(self) -> list[int]:
         return [child for parent in self.parents for child in children(parent.pid)]

@@ -55,7 +55,7 @@ def test_what_a_whole_crew_held_runs_elsewhere_when_all_of_it_is_killed(crew: Cr
 
     for pid in (parent.pid, *descendants(parent.pid)):
         kill(pid)
-    crew.start("--threads", "4", processes=1, lease=LEASE)
+    crew.start("--threads", "4", lease=LEASE)
     results = [job.result(PATIENCE) for job in held]
 
     assert results == ["again"] * HELD

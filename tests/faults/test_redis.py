@@ -14,9 +14,6 @@ from taskforge.testing.proxy import Proxy
 from tests.faults.under_load import LIMIT, Load
 from tests.servers import Engine, Server, serve, start, stop, wait_until
 
-#: Seconds that a call waits for its answer, by default.
-CALL = 5.0
-
 
 @pytest.fixture
 def own(engine: Engine) -> Iterator[Server]:
@@ -51,7 +48,7 @@ def test_a_pause_of_the_server_is_waited_for(own: Server, caplog: pytest.LogCapt
     load = Load(own.url, caplog)
 
     with load.running(), own.client() as client:
-        client.client_pause(1_000)
+        client.client_pause(300)
         load.assert_recovers()
 
     assert load.outages() == (0, 0)
@@ -61,7 +58,7 @@ def test_a_server_that_hangs_is_waited_for(own: Server, caplog: pytest.LogCaptur
     load = Load(own.url, caplog)
 
     with load.running(), own.client() as client:
-        client.execute_command("DEBUG", "SLEEP", "1")
+        client.execute_command("DEBUG", "SLEEP", "0.3")
         load.assert_recovers()
 
     assert load.outages() == (0, 0)
@@ -76,7 +73,7 @@ def test_a_frozen_server_is_an_outage_of_which_the_log_tells_once(
         os.kill(own.pid, signal.SIGSTOP)
         try:
             load.wait_for_outage()
-            load.assert_idle(1.0)
+            load.assert_idle(0.5)
         finally:
             os.kill(own.pid, signal.SIGCONT)
         load.assert_recovers()
@@ -92,7 +89,7 @@ def test_a_restarted_server_is_found_again(engine: Engine, caplog: pytest.LogCap
         with load.running():
             _kill(own)
             load.wait_for_outage()
-            load.assert_idle(1.0)
+            load.assert_idle(0.5)
             restarted.callback(stop, start(engine, own.folder, options))
             load.assert_recovers()
 
@@ -108,7 +105,7 @@ def test_a_blackholed_network_is_an_outage_of_which_the_log_tells_once(
         with load.running():
             proxy.blackhole()
             load.wait_for_outage()
-            load.assert_idle(1.0)
+            load.assert_idle(0.5)
             proxy.restore()
             load.assert_recovers()
 
@@ -162,7 +159,7 @@ def test_a_network_that_refuses_is_knocked_at_without_haste(own: Server, caplog:
         with load.running():
             proxy.refuse()
             load.wait_for_outage()
-            load.assert_idle(1.0)
+            load.assert_idle(0.5)
             proxy.restore()
             load.assert_recovers()
 
@@ -191,7 +188,7 @@ def test_a_master_that_is_made_a_replica_and_back_has_lost_nothing(
     with load.running(), own.client() as client:
         client.execute_command("REPLICAOF", "127.0.0.1", "1")
         load.wait_for_outage()
-        load.assert_idle(1.0)
+        load.assert_idle(0.5)
         client.execute_command("REPLICAOF", "NO", "ONE")
         load.assert_recovers()
 
@@ -211,7 +208,7 @@ def test_a_server_that_cannot_write_its_disk_refuses_and_passes(
             blocked.mkdir()  # a snapshot is renamed to this name at its end, and cannot be
             client.bgsave()
             load.wait_for_outage()
-            load.assert_idle(1.0)
+            load.assert_idle(0.5)
             blocked.rmdir()
             client.bgsave()
             load.assert_recovers()

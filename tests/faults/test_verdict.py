@@ -11,7 +11,7 @@ from taskforge import Taskforge
 from taskforge.testing import under_test
 from tests.faults import program
 from tests.faults.chaos import OF_PROCESSES, OF_REDIS, OF_SQLITE, plan
-from tests.faults.field import SqlitePlace
+from tests.faults.grounds import SqlitePlace
 from tests.faults.kinds import KINDS, id_of, kind_of
 from tests.faults.ledger import FOLDER, Ledger
 from tests.faults.verdict import Dealt, Verdict, judge

@@ -34,7 +34,7 @@ class Load:
     def __init__(self, url: str, caplog: pytest.LogCaptureFixture, durability: str = "default") -> None:
         caplog.set_level(logging.WARNING, "taskforge.worker")
         self.caplog = caplog
-        self.app = Taskforge("shop", broker=url, durability=durability)
+        self.app = Taskforge("shop", broker=url, durability=durability, call_timeout=1)
         self.confirmed: list[str] = []
         self.told: list[BrokerError] = []
         self.ran: list[tuple[str, float]] = []

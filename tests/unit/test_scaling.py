@@ -35,7 +35,9 @@ GOAL = Goal(0, 10, drain=30.0)
         ("what waits takes 60 s, for two", Load(1_200, 0, 10, 16, 2, 8, throughput=20), 4),
         ("what waits and what is soon due take 60 s", Load(300, 300, 10, 8, 1, 8, throughput=10), 2),
         ("it would take an hour", Load(36_000, 0, 10, 8, 1, 8, throughput=10), 10),
-        ("the oldest waits too long, though few wait", Load(12, 0, 31, 8, 1, 8, throughput=10), 2),
+        ("the oldest waits too long, though all will be done in 12 s", Load(12, 0, 31, 8, 1, 8, throughput=1), 2),
+        ("the oldest waits too long, but all will be done in 1 s", Load(12, 0, 31, 8, 1, 8, throughput=10), 1),
+        ("the oldest waits for ever, though all will be done in 1 s", Load(12, 0, 121, 8, 1, 8, throughput=10), 2),
         ("a few slow jobs wait: no more than they fill", Load(4, 0, 600, 8, 1, 8, throughput=0.01), 2),
         ("many slow jobs wait, none has ended yet", Load(400, 0, 31, 8, 1, 8), 2),
         ("a burst has come to idle threads, whose speed is known", Load(900, 0, 0.1, 0, 1, 8, 0.1, per_job=0.1), 1),
@@ -339,4 +341,15 @@ def test_an_outside_scaler_that_is_slow_to_shrink_does_not_flap_under_bursts(per
     queue.run(lambda at: 200 if at % period < 5 else 0, 1_800)
 
     assert queue.turns(since=600) == 0, queue.wanted
+    assert queue.longest < 60
+
+
+@pytest.mark.parametrize(("jobs", "most"), [(2_000, 4), (10_000, 25)])
+def test_many_jobs_that_were_enqueued_at_once_do_not_grow_it_when_they_are_nearly_done(jobs: int, most: int) -> None:
+    queue = Queue(Goal(1, 40), takes=lambda at: 0.1, places=2)  # 20 a second and process
+
+    queue.run(lambda at: 10 * jobs if at < 0.1 else 0, 90)
+
+    assert max(queue.wanted) == most, queue.wanted
+    assert queue.turns() == 0
     assert queue.longest < 60

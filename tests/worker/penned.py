@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from taskforge import Discard, Fail, Fixed, Isolate, Retry, RetryLater, Snooze, Taskforge, current_job
+from taskforge import Discard, Fail, Fixed, Isolate, Retry, RetryLater, Run, Snooze, Taskforge, current_job
 
 #: Long enough a grace that what is asked to stop does so in time on any machine.
 app = Taskforge("penned", broker=os.environ.get("PENNED_BROKER", "memory://"), lease=10, stop_grace=20)
@@ -33,6 +33,16 @@ def resource(_app: Taskforge) -> Iterator[None]:
 async def span(_run: object):  # type: ignore[no-untyped-def]
     entered.append("job")
     yield
+
+
+@app.signals.job_started.connect
+def note_start(_app: Taskforge, run: Run) -> None:
+    entered.append(f"{run.task} started")
+
+
+@app.task(isolate=True)
+def setting(name: str) -> object:
+    return getattr(app.settings, name)
 
 
 @app.task(isolate=True)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import pytest
 
 from taskforge import BrokerUnavailable, Taskforge
-from taskforge.brokers.protocol import Broker, Extension
+from taskforge.brokers.protocol import BATCH, Broker, Extension
 from taskforge.job import Delivery
 from taskforge.run import Run, StopCause
 from taskforge.testing import FlakyBroker
-from taskforge.worker.keeper import Keeper
+from taskforge.worker.keeper import EXPECT_FOR, REPORTS, Keeper
 from taskforge.worker.slots import Slots
 from tests.worker.deliveries import run_of
 
@@ -217,3 +218,127 @@ def test_queues_are_announced_each_minute_and_sooner_after_a_failure(kept: Kept)
     kept.keeper.tick(122.0)
 
     assert (each_minute, len(kept.broker.announced)) == (2, 4)
+
+
+def test_few_runs_that_came_at_different_times_are_soon_extended_together(kept: Kept) -> None:
+    for n in range(6):
+        kept.running(began=n / 10).handed_out = n / 10
+        kept.keeper.tick(n / 10)
+
+    for tenth in range(6, 120):
+        kept.keeper.tick(tenth / 10)
+
+    assert kept.broker.extended[-1:] != []
+    assert all(len(batch) == 6 for batch in kept.broker.extended)
+    assert len(kept.broker.extended) in (4, 5)
+
+
+def test_the_batches_of_many_that_came_at_once_are_spread_over_the_beat(kept: Kept) -> None:
+    kept.slots.take([run_of(kept.app, kept.task) for _ in range(5 * BATCH)])
+    kept.keeper.tick(0.1)
+
+    in_a_round = []
+    for tenth in range(2, 102):
+        before = len(kept.broker.extended)
+        kept.keeper.tick(tenth / 10)
+        in_a_round.append(len(kept.broker.extended) - before)
+
+    times = Counter(job for batch in kept.broker.extended for job in batch)
+    assert max(in_a_round) <= 2
+    assert len(times) == 5 * BATCH
+    assert set(times.values()) <= {4, 5}
+
+
+def test_what_has_ended_but_is_not_settled_keeps_its_lease_and_what_is_settled_does_not(kept: Kept) -> None:
+    unsettled, settled = kept.running(), kept.running()
+    kept.keeper.tick(0.5)
+    unsettled.ended = settled.ended = True
+    kept.slots.let_go([settled])
+
+    kept.keeper.tick(BEAT)
+
+    assert kept.broker.extended == [[unsettled.id]]
+
+
+def test_of_many_runs_that_have_ended_nothing_is_kept(kept: Kept) -> None:
+    for n in range(60):
+        runs = [kept.running(began=float(n)) for _ in range(50)]
+        for run in runs:
+            run.handed_out = float(n)
+        kept.keeper.tick(n + 0.5)
+        kept.keeper.tick(n + 0.8)
+        kept.slots.let_go(runs)
+
+    assert len(kept.keeper.leases) < 500
+
+
+def test_while_the_broker_is_away_it_is_asked_once_a_second_and_warned_of_once(
+    kept: Kept, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept.slots.take([run_of(kept.app, kept.task) for _ in range(4 * BATCH)])
+    kept.keeper.tick(0.5)
+    kept.broker.away = True
+
+    for tenth in range(25, 55):
+        kept.keeper.tick(tenth / 10)
+    asked = len(kept.broker.extended)
+    kept.broker.away = False
+    kept.keeper.tick(6.6)
+
+    warnings = [record for record in caplog.records if record.message == "lease_not_extended"]
+    assert asked <= 4
+    assert len(warnings) == 1
+    assert {job for batch in kept.broker.extended[asked:] for job in batch} == {run.id for run in kept.slots.runs()}
+
+
+def test_of_many_runs_that_make_progress_each_gets_its_turn(kept: Kept) -> None:
+    runs = [kept.running() for _ in range(2 * REPORTS)]
+    kept.keeper.tick(1.0)
+    for second in range(2, 5):
+        for run in runs:
+            run.progress(second)
+        kept.keeper.tick(float(second))
+
+    assert len(kept.broker.reported) == 3 * REPORTS
+    assert len({run.id for run in runs if run.latest_progress is None}) == REPORTS
+
+
+def test_a_job_that_was_asked_to_stop_is_looked_at_at_once(kept: Kept) -> None:
+    asked, spared = kept.running(), kept.running()
+    kept.broker.stop.append(asked.delivery)
+
+    kept.keeper.look([asked.id])
+
+    assert kept.broker.extended == [[asked.id]]
+    assert (asked.cause, spared.cause) == (StopCause.CANCEL, None)
+
+
+def test_a_request_to_stop_that_is_heard_of_before_its_job_is_here_is_not_forgotten(kept: Kept) -> None:
+    run = run_of(kept.app, kept.task)
+    kept.broker.stop.append(run.delivery)
+    kept.keeper.look([run.id])
+    kept.slots.take([run])
+
+    kept.keeper.tick(0.25)
+
+    assert run.cause is StopCause.CANCEL
+
+
+def test_a_request_to_stop_of_a_job_that_never_comes_is_not_looked_for_for_long(kept: Kept) -> None:
+    kept.keeper.look(["elsewhere"])
+
+    kept.keeper.tick(kept.app.clock.monotonic() + EXPECT_FOR + 1)
+
+    assert kept.keeper._expected == {}
+
+
+def test_a_request_to_stop_is_looked_at_again_when_the_broker_did_not_answer(kept: Kept) -> None:
+    run = kept.running()
+    kept.broker.stop.append(run.delivery)
+    kept.broker.away = True
+    kept.keeper.look([run.id])
+    kept.broker.away = False
+
+    kept.keeper.tick(0.25)
+
+    assert run.cause is StopCause.CANCEL

@@ -5,7 +5,6 @@ grace later, cancelled by id from another machine} for {a thread, one that may b
 from __future__ import annotations
 
 import importlib
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -28,6 +31,10 @@ from taskforge.outcome import (
 from taskforge.run import Run, StopCause
 from taskforge.settlement import Bury, Requeue
 from taskforge.worker.pen import Pen
+from taskforge.worker.pen.children import IDLE_AGE
+from taskforge.worker.pen.pipe import Pipe
+from taskforge.worker.pen.process import Child
+from taskforge.worker.pen.reporting import Reporter
 from taskforge.worker.runner import Runner
 from tests.servers import wait_until
 from tests.worker import penned
@@ -97,6 +104,64 @@ def test_a_child_that_has_run_enough_is_replaced_and_leaves_what_it_entered(
     assert pids[0] != pids[1]
     wait_until((tmp_path / "note").exists, LONG)
     pen.stop(LONG)
+
+
+def test_a_job_that_wants_a_fresh_process_does_not_get_a_used_one(own_pen: Pen) -> None:
+    used = returned(own_pen, penned.where)[0]
+
+    assert returned(own_pen, penned.once) != used
+    assert result(own_pen.call(alone(penned.where)), penned.where)[0] != used
+    assert returned(own_pen, penned.where)[0] == used
+
+
+def test_what_nobody_needs_any_more_is_let_go(own_pen: Pen) -> None:
+    pid = str(returned(own_pen, penned.where)[0])
+
+    own_pen.children._look(time.monotonic() + IDLE_AGE)
+
+    wait_until(lambda: not lives(pid), LONG)
+    assert returned(own_pen, penned.add, 1, 2) == 3
+
+
+def test_the_settings_in_force_are_those_of_the_worker(runner: Runner) -> None:
+    before = penned.app.settings.result_limit
+    penned.app.configure(result_limit=before + 1)
+    pen = Pen(penned.app, runner.stopped)
+    pen.start()
+
+    found = returned(pen, penned.setting, "result_limit")
+
+    assert found == before + 1
+    pen.stop(0)
+    penned.app.configure(result_limit=before)
+
+
+def test_the_workers_process_alone_tells_that_a_run_starts(pen: Pen) -> None:
+    penned.entered.clear()
+
+    inside = result(pen.call(alone(penned.where)), penned.where)[2]
+
+    assert inside == ["worker", "job"]
+    assert penned.entered == [f"{penned.where.name} started"]
+
+
+def test_what_a_run_said_last_goes_before_its_end() -> None:
+    ours, theirs = map(Pipe, socket.socketpair())
+    run = run_of(penned.app, penned.add, 1, 2)
+    reporter = Reporter(theirs)
+
+    run.progress(1)
+    reporter.tell(run, 7)
+    first = ours.receive()
+    run.progress(2)
+    reporter.tell(run, 7)
+    reporter.finish(run, 7)
+    theirs.send(["ended"])
+
+    assert first == ["progress", 7, 1, None, "", b""]
+    assert [ours.receive(), ours.receive()] == [["progress", 7, 2, None, "", b""], ["ended"]]
+    ours.close()
+    theirs.close()
 
 
 def test_a_spare_is_started_before_it_is_needed(own_pen: Pen) -> None:
@@ -262,7 +327,8 @@ def test_an_allocation_over_the_limit_is_a_memory_error(pen: Pen) -> None:
     assert within == 50 << 20
     assert isinstance(outcome, Failed)
     assert outcome.reason == "memory"
-    assert "builtins.MemoryError" in lineage(outcome.error)
+    assert isinstance(outcome.error, CarriedError)
+    assert lineage(outcome.error)[0] == "builtins.MemoryError"
 
 
 def test_growing_past_the_limit_ends_the_process_and_is_told(pen: Pen) -> None:
@@ -325,13 +391,54 @@ def test_what_a_run_has_started_is_killed_with_it(impatient_pen: Pen, tmp_path: 
     wait_until(lambda: not [pid for pid in pids if lives(pid)], LONG)
 
 
-def test_a_request_to_stop_does_not_reach_the_childs_next_run(pen: Pen) -> None:
-    run = run_of(penned.app, penned.add, 1, 2)
-    pen.call(run)
+def test_a_request_to_stop_does_not_reach_the_childs_next_run(own_pen: Pen) -> None:
+    returned(own_pen, penned.add, 1, 2)
+    run = run_of(penned.app, penned.sleep, 0.5)
+    outcomes = in_thread(own_pen, run)
+    wait_until(lambda: run.latest_progress is not None, LONG)
 
-    run.request_stop(StopCause.CANCEL)
+    [child] = own_pen.children._busy
+    child._pipe.send(["stop", 1, "cancel"])
+    os.kill(child.pid, signal.SIGTERM)
 
-    assert returned(pen, penned.sleep, 0.05) == "slept"
+    wait_until(lambda: outcomes, LONG)
+    assert result(outcomes[0], penned.sleep) == "slept"
+
+
+def test_a_sigterm_of_a_stranger_means_nothing(own_pen: Pen) -> None:
+    run = run_of(penned.app, penned.sleep, 0.5)
+    outcomes = in_thread(own_pen, run)
+    wait_until(lambda: run.latest_progress is not None, LONG)
+
+    [child] = own_pen.children._busy
+    os.kill(child.pid, signal.SIGTERM)
+
+    wait_until(lambda: outcomes, LONG)
+    assert result(outcomes[0], penned.sleep) == "slept"
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_request_that_comes_as_the_run_is_handed_over_is_heard(
+    own_pen: Pen, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    begin = Child.begin
+
+    def asked_meanwhile(child: Child, run: Run, module: str, memory: int | None) -> int:
+        if moment == "before":
+            run.request_stop(StopCause.CANCEL)
+        number = begin(child, run, module, memory)
+        if moment == "after":
+            run.request_stop(StopCause.CANCEL)
+        return number
+
+    killed: list[Child] = []
+    monkeypatch.setattr(Child, "begin", asked_meanwhile)
+    monkeypatch.setattr(Child, "kill", killed.append)
+
+    outcomes = [own_pen.call(run_of(penned.app, penned.sleep)) for _ in range(3)]
+
+    assert [type(outcome) for outcome in outcomes] == [Dropped] * 3
+    assert not killed
 
 
 def test_a_run_that_was_asked_before_it_had_a_child_ends_without_one(own_pen: Pen) -> None:

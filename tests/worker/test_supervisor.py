@@ -1,121 +1,457 @@
-"""The parent of worker processes, with small programs for children."""
+"""The parent of worker processes: who is started, replaced, watched over and buried; with small programs for them."""
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
-import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from taskforge import Taskforge
 from taskforge.settings import Settings
-from taskforge.worker import supervisor
-from taskforge.worker.supervisor import Supervisor
+from taskforge.worker.parent import Parent
+from taskforge.worker.parent.plan import GIVE_UP
+from taskforge.worker.shared import ChildState
 from tests.servers import wait_until
-
-#: Writes one line when it is ready, then does what its argument says; ends when its parent does.
-CHILD = """
-import os, signal, sys
-book, then = sys.argv[1:3]
-signal.signal(signal.SIGTERM, lambda *_: None)
-with open(book, "a") as file:
-    file.write(f"{os.getpid()} {os.getsid(0) == os.getpid()}\\n")
-if then.isdigit():
-    sys.exit(int(then))
-while os.read(int(sys.argv[-1]), 1):
-    if then == "obey":
-        sys.exit(0)
-"""
-
-
-@pytest.fixture(autouse=True)
-def _handlers() -> Iterator[None]:
-    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    for each, handler in before.items():
-        signal.signal(each, handler)
+from tests.worker.children import LIMIT, Household
 
 
 @pytest.fixture
-def book(tmp_path: Path) -> Path:
-    path = tmp_path / "book"
-    path.touch()
-    return path
+def household(tmp_path: Path) -> Iterator[Callable[[str], Household]]:
+    """Makes a household of children with these words."""
+    made: list[Household] = []
+
+    def make(words: str = "ready") -> Household:
+        made.append(Household(tmp_path / f"book-{len(made)}", words))
+        return made[-1]
+
+    yield make
+    for each in made:
+        if hasattr(each, "crew"):
+            each.end()
 
 
-def parent(book: Path, then: str, count: int = 2, *, burst: bool = False) -> Supervisor:
-    settings = Settings(grace=Settings().stop_grace * 0, stop_grace=Settings().stop_grace * 0)
-    return Supervisor([sys.executable, "-c", CHILD, str(book), then], count, settings, burst=burst)
+Make = Callable[..., Household]
 
 
-def pids(book: Path) -> list[int]:
-    return [int(line.split()[0]) for line in book.read_text().splitlines()]
+# Starting, and starting again
 
 
-def meanwhile(action: object, *args: object) -> threading.Thread:
-    thread = threading.Thread(target=action, args=args)  # type: ignore[arg-type]
+def test_it_starts_so_many_children_each_in_a_session_of_its_own(household: Make) -> None:
+    house = household()
+    house.start(processes=2)
+
+    house.until_said("ready", times=2)
+
+    assert len(house.who("born", "True")) == 2
+
+
+def test_a_child_that_dies_is_replaced_at_once_and_what_it_held_is_given_back(household: Make) -> None:
+    house = household()
+    house.start()
+    house.until_said("ready")
+    [victim] = house.born()
+
+    os.kill(victim, signal.SIGKILL)
+
+    house.until_said("ready", times=2)
+    house.until(lambda: house.deaths)
+    [death] = house.deaths
+    assert (death.name, death.pid, death.how) == (f"host.{victim}.cafe", victim, "was ended by SIGKILL")
+
+
+def test_a_child_that_ends_in_order_by_itself_is_replaced_and_has_nothing_to_give_back(household: Make) -> None:
+    house = household("ready 0")
+    house.start()
+
+    house.until_said("ready", times=3)
+
+    assert not house.deaths
+
+
+def test_children_that_die_at_start_are_started_again_ever_later_and_then_given_up(household: Make) -> None:
+    house = household("3")
+    crew = house.start(processes=2)
+
+    house.until(lambda: crew.end)
+
+    assert crew.end is not None
+    assert crew.end.code == 1
+    assert "exit code 3" not in crew.end.reason
+    assert [crew.plan.again_in(failures) for failures in range(4)] == [0, 0.001, 0.002, 0.004]
+
+
+def test_given_up_is_after_so_many_rounds_however_many_start_in_each(household: Make) -> None:
+    house = household("7")
+    crew = house.start(processes=3)
+
+    house.until(lambda: crew.end)
+
+    assert crew.failures == GIVE_UP
+    assert crew.end is not None
+    assert "exit code 7" in crew.end.reason
+
+
+@pytest.mark.parametrize("code", [2, 3])
+def test_children_that_say_that_none_can_start_like_this_are_believed_at_once(household: Make, code: int) -> None:
+    house = household(str(code))
+    crew = house.start()
+
+    house.until(lambda: crew.end)
+
+    assert crew.end is not None
+    assert (crew.end.code, len(house.born())) == (code, 1)
+
+
+def test_a_child_that_never_takes_jobs_is_killed_and_counts_as_dead_at_start(household: Make) -> None:
+    house = household("deaf")
+    crew = house.start(start_within=0.2)
+
+    house.until(lambda: crew.end)
+
+    assert crew.failures == GIVE_UP
+
+
+def test_a_child_that_waits_for_the_broker_is_waited_for(household: Make) -> None:
+    house = household("waiting")
+    crew = house.start(start_within=0.01)
+    house.until_said("waiting")
+
+    began = time.monotonic()
+    house.until(lambda: time.monotonic() > began + 0.1)
+
+    assert len(house.born()) == 1
+    assert not crew.failures
+
+
+def test_with_a_finite_task_who_is_done_is_not_replaced(household: Make) -> None:
+    house = household("ready 0")
+    crew = house.start(processes=2, finite=True)
+
+    house.until(lambda: crew.gone and not crew.wanted)
+
+    assert len(house.born()) == 2
+
+
+def test_a_bound_on_jobs_is_shared_out_among_the_children(household: Make) -> None:
+    house = household("ready 0")
+    crew = house.start(processes=3, max_jobs=5, finite=True)
+
+    house.until(lambda: crew.gone and not crew.wanted)
+
+    shares = [line.split()[3:] for line in house.lines() if "born" in line]
+    assert sorted(shares) == [["--max-jobs", "1"], ["--max-jobs", "2"], ["--max-jobs", "2"]]
+
+
+# Replacing
+
+
+def test_a_child_with_its_share_of_jobs_rests_only_once_its_successor_works(household: Make) -> None:
+    house = household("done=3 ready")
+    house.start(jobs_per_child=3)
+
+    house.until_said("d")
+
+    old, new = house.born()[:2]
+    heard = [line for line in house.lines() if "born" not in line]
+    assert heard[:4] == [f"{old} ready", f"{new} ready", f"{old} q", f"{old} d"]
+
+
+def test_a_child_that_has_grown_too_large_is_replaced_between_jobs(household: Make) -> None:
+    house = household("done=1 held=1 ready beat")
+    crew = house.start(memory_per_child=1 << 40)
+    house.until_said("ready")
+
+    object.__setattr__(crew.plan, "memory_per_child", 1)
+    house.until_said("q")
+    rested = time.monotonic()
+    house.until(lambda: time.monotonic() > rested + 0.2)
+
+    assert house.who("d") == [], "it holds a job"
+
+
+def test_a_limit_of_memory_below_what_an_idle_child_needs_is_refused(household: Make) -> None:
+    house = household()
+    crew = house.start(memory_per_child=1 << 20)
+
+    house.until(lambda: crew.end)
+
+    assert crew.end is not None
+    assert crew.end.code == 2
+    assert "1 MiB a child are less than an idle one needs" in crew.end.reason
+
+
+def test_a_restart_replaces_one_child_after_the_other(household: Make) -> None:
+    house = household()
+    crew = house.start(processes=2)
+    house.until_said("ready", times=2)
+    old = house.born()
+
+    crew.replace_all("asked")
+    house.until_said("d", times=2)
+    house.until(lambda: len(crew.children) == 2)
+
+    assert sorted(house.who("d")) == sorted(old)
+    lines = house.lines()
+    third = lines.index(f"{house.born()[2]} ready")
+    assert third < next(at for at, line in enumerate(lines) if line.endswith(" q"))
+    assert [line.split()[1] for line in lines].index("q") < lines.index(f"{house.born()[3]} ready")
+
+
+def test_when_successors_cannot_start_the_old_ones_go_on(household: Make) -> None:
+    house = household()
+    crew = house.start()
+    house.until_said("ready")
+    [old] = house.born()
+
+    crew.plan.command[-1] = "2"  # type: ignore[index]
+    crew.replace_all("new code")
+    house.until(lambda: crew.failures > GIVE_UP)
+
+    assert crew.end is None
+    assert [child.pid for child in crew.children if child.was_ready] == [old]
+    assert not house.who("q")
+
+
+def test_a_child_with_a_run_that_overstays_is_told_to_end_once_another_works(household: Make) -> None:
+    house = household("ready replace_me")
+    crew = house.start()
+    house.until_said("replace_me")
+    [old] = house.born()
+
+    crew.plan.command[-1] = "ready"  # type: ignore[index]
+    house.until_said("d")
+
+    assert house.who("d") == [old]
+    assert house.lines().index(f"{house.born()[1]} ready") < house.lines().index(f"{old} d")
+
+
+# Watching
+
+
+def test_a_silent_child_is_asked_for_its_stacks_and_killed_before_its_leases_run_out(household: Make) -> None:
+    house = household("ready beat")
+    crew = house.start(settings=Settings(lease=timedelta(seconds=1)))
+
+    house.until_said("stacks")
+    [silent] = house.who("stacks")[:1]
+    house.until(lambda: crew.silenced)
+
+    house.until(lambda: silent in [death.pid for death in house.deaths])
+    assert crew.plan.killed_after == 2.0
+
+
+def test_how_long_a_child_may_be_silent_follows_the_lease() -> None:
+    def after(lease: float) -> float:
+        return Household(Path()).plan(settings=Settings(lease=timedelta(seconds=lease))).killed_after
+
+    assert [after(lease) for lease in (0.5, 8, 20, 60, 600)] == [2.0, 6.0, 15.0, 50.0, 590.0]
+
+
+def test_silence_counts_only_while_the_parent_itself_looks(household: Make) -> None:
+    house = household("ready beat")
+    crew = house.start()
+    house.until_said("ready")
+    [child] = crew.children
+    now = time.monotonic()
+    child.look(now)
+
+    child.look(now + 3_600)  # the machine was suspended, or we were
+
+    assert child.silence <= 2.0
+
+
+def test_what_a_dead_child_has_started_is_killed_before_anything_is_given_back(household: Make) -> None:
+    house = household("sleep ready")
+    house.start()
+    house.until_said("ready")
+    left = next(int(line.split()[2]) for line in house.lines() if "left" in line)
+
+    os.kill(house.born()[0], signal.SIGKILL)
+    house.until(lambda: house.deaths)
+
+    assert _gone(left)
+
+
+# Resting and ending
+
+
+def test_resting_holds_for_those_that_start_meanwhile(household: Make) -> None:
+    house = household()
+    crew = house.start()
+    house.until_said("ready")
+
+    crew.rest(True)
+    house.until_said("q")
+    os.kill(house.born()[0], signal.SIGKILL)
+    house.until_said("q", times=2)
+    crew.rest(False)
+    house.until_said("r")
+
+    assert house.who("q") == house.born()
+    assert house.who("r") == house.born()[1:]
+
+
+def test_a_child_that_outstays_every_grace_is_killed(household: Make) -> None:
+    house = household("ready deaf")
+    crew = house.start(margin=0.05)
+    house.until_said("ready")
+
+    crew.stop(time.monotonic())
+    house.until(lambda: crew.gone)
+
+    assert crew.worst == 1
+    assert len(house.deaths) == 1
+
+
+def test_who_has_not_begun_yet_is_not_waited_for(household: Make) -> None:
+    house = household("deaf")
+    crew = house.start()
+    house.until(lambda: house.born())
+
+    crew.stop(time.monotonic())
+    house.until(lambda: crew.gone)
+
+    assert crew.worst == 0
+
+
+# The parent's loop
+
+
+@pytest.fixture
+def parent(tmp_path: Path) -> Iterator[Callable[..., tuple[Parent, Household]]]:
+    with Taskforge("parental", broker="memory://") as app:
+
+        def make(words: str = "ready", **given: object) -> tuple[Parent, Household]:
+            house = Household(tmp_path / "book", words)
+            house.book.touch()
+            parent = Parent(app, house.plan(**given))
+            parent._terminal = False
+            house.crew = parent.crew
+            return parent, house
+
+        yield make
+
+
+Raise = Callable[..., tuple[Parent, Household]]
+
+
+def run(parent: Parent, house: Household, *steps: tuple[Callable[[], object], int]) -> int:
+    """Run it here, and send it each signal once its condition holds."""
+    import threading
+
+    def meanwhile() -> None:
+        for condition, signum in steps:
+            wait_until(condition, LIMIT)
+            os.kill(os.getpid(), signum)
+
+    thread = threading.Thread(target=meanwhile)
     thread.start()
-    return thread
+    try:
+        return parent.run()
+    finally:
+        thread.join(LIMIT)
 
 
-def test_it_starts_so_many_children_each_in_a_session_of_its_own_and_stops_them(book: Path) -> None:
-    def stop_both() -> None:
-        wait_until(lambda: len(pids(book)) == 2, 20)
-        os.kill(os.getpid(), signal.SIGTERM)
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_the_first_signal_drains(parent: Raise, signum: int) -> None:
+    it, house = parent(processes=2)
 
-    thread = meanwhile(stop_both)
-    code = parent(book, "obey").run()
-    thread.join(20)
+    code = run(it, house, (lambda: len(house.who("ready")) == 2, signum))
 
     assert code == 0
-    assert [line.split()[1] for line in book.read_text().splitlines()] == ["True", "True"]
+    assert sorted(house.who("d")) == sorted(house.born())
 
 
-def test_a_child_that_dies_is_replaced(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "FIRST_WAIT", 0.01)
+def test_the_second_one_hurries_and_so_does_quit_at_once(parent: Raise) -> None:
+    it, house = parent("ready", margin=30.0)
 
-    def kill_one() -> None:
-        wait_until(lambda: len(pids(book)) == 1, 20)
-        os.kill(pids(book)[0], signal.SIGKILL)
-        wait_until(lambda: len(pids(book)) == 2, 20)
-        os.kill(os.getpid(), signal.SIGTERM)
+    code = run(it, house, (lambda: house.who("ready"), signal.SIGQUIT))
 
-    thread = meanwhile(kill_one)
-    code = parent(book, "obey", 1).run()
-    thread.join(20)
-
-    assert len(set(pids(book))) == 2
-    assert code == 0, "the children that were there at the end ended in order"
+    assert code == 0
+    assert house.who("d") or house.who("h")
 
 
-def test_children_that_keep_dying_at_start_are_given_up(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "FIRST_WAIT", 0.001)
+def test_hup_replaces_tstp_rests_cont_resumes_and_usr1_asks_for_stacks(parent: Raise) -> None:
+    it, house = parent()
 
-    code = parent(book, "3", 1).run()
+    code = run(
+        it,
+        house,
+        (lambda: len(house.who("ready")) == 1, signal.SIGHUP),
+        (lambda: len(house.who("ready")) == 2 and len(it.crew.children) == 1, signal.SIGTSTP),
+        (lambda: len(house.who("q")) == 2, signal.SIGCONT),
+        (lambda: house.who("r"), signal.SIGUSR1),
+        (lambda: house.who("s"), signal.SIGTERM),
+    )
 
-    assert code != 0
-    assert len(pids(book)) == supervisor.GIVE_UP
+    assert code == 0
+    assert house.who("r") == house.who("s") == house.born()[1:]
 
 
-def test_in_burst_mode_it_ends_when_its_children_are_done(book: Path) -> None:
-    assert parent(book, "0", burst=True).run() == 0
-    assert len(pids(book)) == 2
+def test_what_the_register_wishes_of_the_group_is_done_once_for_each_moment(parent: Raise) -> None:
+    it, house = parent(processes=2)
+
+    def relayed(what: str, at: int) -> bool:
+        if len(house.who("ready")) < 2 or len(it.crew.children) != 2:
+            return False
+        for child in it.crew.children:
+            child.shared.ask(what, at)
+        return True
+
+    def renewed_and_asked_again() -> bool:
+        return len(house.who("ready")) == 4 and relayed("restart", 1_000) and relayed("shutdown", 2_000)
+
+    code = run(
+        it, house, (lambda: relayed("restart", 1_000), signal.SIGCHLD), (renewed_and_asked_again, signal.SIGCHLD)
+    )
+
+    assert code == 0
+    assert len(house.born()) == 4
 
 
-def test_a_child_that_outstays_every_grace_is_killed(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "MARGIN", 0.2)
+def test_it_gives_up_with_the_code_of_its_children(parent: Raise) -> None:
+    it, house = parent("2")
 
-    def stop() -> None:
-        wait_until(lambda: len(pids(book)) == 1, 20)
-        os.kill(os.getpid(), signal.SIGTERM)
+    assert it.run() == 2
 
-    thread = meanwhile(stop)
-    code = parent(book, "deaf", 1).run()
-    thread.join(20)
 
-    assert code == 1
-    with pytest.raises(ProcessLookupError):
-        os.kill(pids(book)[0], 0)
+def test_it_leaves_nobody_behind_when_it_fails(parent: Raise, monkeypatch: pytest.MonkeyPatch) -> None:
+    it, house = parent()
+
+    def fail() -> None:
+        if house.who("ready"):
+            raise RuntimeError("a defect")
+
+    monkeypatch.setattr(it, "_wishes", fail)
+    with pytest.raises(RuntimeError, match="a defect"):
+        it.run()
+
+    assert all(_gone(pid) for pid in house.born())
+
+
+def test_it_tells_whether_it_is_alive_and_ready(parent: Raise) -> None:
+    it, house = parent()
+    told: list[tuple[bool, bool]] = []
+
+    def look() -> bool:
+        told.append((it.alive().ok, it.ready().ok))
+        return told[-1] == (True, True)
+
+    assert not it.ready().ok, "nobody takes jobs yet"
+    assert run(it, house, (look, signal.SIGTERM)) == 0
+
+
+def _gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def test_a_state_is_told_by_name() -> None:
+    assert [state.name for state in ChildState][:3] == ["STARTING", "WAITING", "READY"]

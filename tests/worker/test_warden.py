@@ -204,9 +204,7 @@ def test_a_blocked_loop_is_told_of_once_with_the_run(
     assert (ward.watch.count, ward.overstaying) == (1, [])
 
 
-def test_a_run_that_blocks_the_loop_beyond_patience_overstays(
-    ward: Ward, blocks: Callable[[Run | None], None]
-) -> None:
+def test_a_run_that_blocks_the_loop_beyond_patience_overstays(ward: Ward, blocks: Callable[[Run | None], None]) -> None:
     culprit = ward.running(timeout=None, began=0, on_loop=True)
     ward.rounds(0, 1)
     blocks(culprit)
@@ -229,9 +227,7 @@ def test_a_loop_that_something_unknown_blocks_beyond_patience_has_failed(
     assert (len(ward.failures), ward.overstaying) == (1, [])
 
 
-def test_the_loop_is_not_blamed_for_what_held_up_the_process(
-    ward: Ward, blocks: Callable[[Run | None], None]
-) -> None:
+def test_the_loop_is_not_blamed_for_what_held_up_the_process(ward: Ward, blocks: Callable[[Run | None], None]) -> None:
     run = ward.running(timeout=50, began=0, on_loop=True)
     ward.rounds(0, 1)
     blocks(None)

@@ -58,8 +58,9 @@ def _check_durability(wire: Wire, durability: str, version: tuple[int, ...], fac
             raise BrokerUnsupported(f"durability=disk needs WAITAOF (Redis 7.2 or newer, Valkey); {here} is older")
         if facts.get("aof_enabled") != "1":
             raise BrokerUnsupported(f"durability=disk needs the append-only file; set appendonly yes on {here}")
-        if _setting(wire, "appendfsync") == "no":
-            raise BrokerUnsupported(f"durability=disk needs an fsync to wait for; set appendfsync always on {here}")
+        if _setting(wire, "appendfsync") in ("no", "everysec"):
+            # With `everysec`, Redis from 7.4 to 7.4.2 and Valkey (9.1 still) answer WAITAOF up to a second too early.
+            raise BrokerUnsupported(f"durability=disk needs an fsync for each write; set appendfsync always on {here}")
     if durability == "replicated" and int(facts.get("connected_slaves", "0")) < 1:
         raise BrokerUnsupported(f"durability=replicated needs a replica; {here} has none connected")
 

@@ -79,7 +79,6 @@ class Inside:
 
     def __init__(self, pipe: Pipe, app: Taskforge, modules: Modules, loop: Loop) -> None:
         self.pipe, self.app, self.modules, self.loop = pipe, app, modules, loop
-        app.working = True  # no worker starts here
         app.signals.job_started = Signals().job_started  # the worker's process tells of it
         #: The last wrapper: between it and the function a request to stop may interrupt.
         app.arounds.job.append(lambda run: _Interruptible(self, run))

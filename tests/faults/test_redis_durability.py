@@ -1,0 +1,42 @@
+"""What a Redis has confirmed is there after its plug was pulled. `python -m tests.faults.durability`: in full size."""
+
+from __future__ import annotations
+
+import pytest
+
+from taskforge import BrokerUnsupported, Taskforge
+from tests.faults.durability import failover, kill
+from tests.servers import Engine, serve
+
+#: Confirmed enqueues; the full size is 100,000.
+JOBS = 2_000
+
+
+@pytest.mark.parametrize(("fsync", "durability"), [("no", "default"), ("always", "disk")], ids=["default", "disk"])
+def test_a_killed_server_that_writes_its_file_has_what_it_confirmed(
+    engine: Engine, fsync: str, durability: str
+) -> None:
+    if durability == "disk" and engine.name.startswith("redis-7.0"):
+        durability = "default"  # without WAITAOF, `appendfsync always` is as good: its answer waits for the disk
+
+    loss = kill(engine, ("--appendonly", "yes", "--appendfsync", fsync), durability, JOBS)
+
+    assert loss.enqueued >= JOBS
+    assert loss.settled > 0
+    assert (loss.jobs, loss.settlements) == (0, 0)
+
+
+def test_a_replica_that_takes_over_has_what_two_servers_confirmed(engine: Engine) -> None:
+    loss = failover(engine, "kill", "replicated", JOBS)
+
+    assert loss.enqueued >= JOBS
+    assert loss.settled > 0
+    assert (loss.jobs, loss.settlements) == (0, 0)
+
+
+@pytest.mark.parametrize("fsync", ["no", "everysec"])
+def test_disk_is_refused_where_not_each_write_is_fsynced(engine: Engine, fsync: str) -> None:
+    with serve(engine, "--appendonly", "yes", "--appendfsync", fsync) as own:
+        with Taskforge("shop", broker=own.url, durability="disk") as app:
+            with pytest.raises(BrokerUnsupported, match=r"set appendfsync always|WAITAOF"):
+                app.broker.open()
