@@ -43,6 +43,13 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 
 @pytest.fixture(scope="session")
+def newest(pytestconfig: pytest.Config) -> Engine:
+    """One engine, for tests that take their time and whose subject is not the engine: the last that is asked for."""
+    wanted: list[str] = pytestconfig.getoption("--engine") or [""]
+    return [engine for engine in _engines() if engine.name.startswith(tuple(wanted))][-1]
+
+
+@pytest.fixture(scope="session")
 def server(engine: Engine) -> Iterator[Server]:
     """One private server for all tests of an engine."""
     with serve(engine) as running:

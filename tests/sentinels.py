@@ -19,7 +19,7 @@ NAME = "shop"
 #: Seconds until all sentinels know each other and the replicas, and until a failover is over.
 READY_WITHIN, FAILOVER_WITHIN = 30.0, 60.0
 #: What a sentinel is told, beside the master's place. It may believe a server dead after half a second.
-RULES = ("down-after-milliseconds {name} 500", "failover-timeout {name} 5000", "parallel-syncs {name} 1")
+RULES = ("down-after-milliseconds {name} 500", "failover-timeout {name} 2000", "parallel-syncs {name} 1")
 
 
 @dataclass
@@ -29,10 +29,11 @@ class Node:
     port: int
     folder: Path
     process: subprocess.Popen[bytes]
+    password: str | None = None
 
     def client(self) -> redis.Redis:
         """A client of its own; close it after use."""
-        return redis.Redis(port=self.port, socket_timeout=5, decode_responses=True)
+        return redis.Redis(port=self.port, password=self.password, socket_timeout=5, decode_responses=True)
 
     def kill(self) -> None:
         """kill -9."""
@@ -69,21 +70,21 @@ class Watched:
 
 
 @contextmanager
-def watched(engine: Engine, *options: str, replicas: int = 1) -> Iterator[Watched]:
-    """A fresh primary, replicas and sentinels until the `with` ends. `options` are the servers'."""
+def watched(engine: Engine, *options: str, replicas: int = 1, password: str | None = None) -> Iterator[Watched]:
+    """A fresh primary, replicas and sentinels until the `with` ends. Options and password are the servers'."""
     with tempfile.TemporaryDirectory(prefix="tf-") as folder, ExitStack() as running:
         setting = Watched(engine)
-        common = ("--bind", "127.0.0.1", "--repl-diskless-sync-delay", "0", *options)
         for index in range(1 + replicas):
             of = ("--replicaof", "127.0.0.1", str(setting.servers[0].port)) if index else ()
-            node = _server(engine, Path(folder) / f"n{index}", (*common, *of))
-            running.callback(_let_go, node)
+            node = _server(engine, Path(folder) / f"n{index}", password, (*options, *of))
+            running.callback(node.kill)
             setting.servers.append(node)
+            wait_until(partial(_role, node), READY_WITHIN, f"{engine.name} answering")
         primary = setting.servers[0]
         wait_until(lambda: _replicas_online(primary) == replicas, READY_WITHIN, "the replication")
         for index in range(3):
-            node = _sentinel(engine, Path(folder) / f"s{index}", primary.port)
-            running.callback(_let_go, node)
+            node = _sentinel(engine, Path(folder) / f"s{index}", primary)
+            running.callback(node.kill)
             setting.sentinels.append(node)
         for node in setting.sentinels:
             wait_until(partial(_knows_all, node, replicas), READY_WITHIN, "the sentinels")
@@ -97,29 +98,26 @@ def free_port() -> int:
         return port
 
 
-def _server(engine: Engine, folder: Path, options: tuple[str, ...]) -> Node:
+def _server(engine: Engine, folder: Path, password: str | None, more: tuple[str, ...]) -> Node:
     folder.mkdir()
     port = free_port()
-    process = start(engine, folder, ("--port", str(port), *options))
-    node = Node(port, folder, process)
-    wait_until(lambda: _role(node), READY_WITHIN, f"{engine.name} answering")
-    return node
+    secret = ("--requirepass", password, "--masterauth", password) if password else ()
+    common = ("--port", str(port), "--bind", "127.0.0.1", "--repl-diskless-sync-delay", "0")
+    return Node(port, folder, start(engine, folder, (*common, *secret, *more)), password)
 
 
-def _sentinel(engine: Engine, folder: Path, master: int) -> Node:
+def _sentinel(engine: Engine, folder: Path, master: Node) -> Node:
     folder.mkdir()
     port = free_port()
-    rules = [f"monitor {NAME} 127.0.0.1 {master} 2", *(rule.format(name=NAME) for rule in RULES)]
+    rules = [f"monitor {NAME} 127.0.0.1 {master.port} 2", *(rule.format(name=NAME) for rule in RULES)]
+    if master.password:
+        rules.append(f"auth-pass {NAME} {master.password}")
     lines = [f"port {port}", "bind 127.0.0.1", f"dir {folder}", *(f"sentinel {rule}" for rule in rules)]
     file = folder / "sentinel.conf"
     file.write_text("\n".join(lines) + "\n")
     with (folder / "log").open("ab") as log:
         process = subprocess.Popen([str(engine.binary), str(file), "--sentinel"], stdout=log, stderr=log)
     return Node(port, folder, process)
-
-
-def _let_go(node: Node) -> None:
-    stop(node.process)
 
 
 def _role(node: Node) -> str:

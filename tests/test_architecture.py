@@ -49,6 +49,7 @@ EXCEPTIONS = {
     ("taskforge.brokers.resend", "taskforge.brokers.knocking", "by name"): "only who meets silence loads tenacity",
     ("taskforge.client", "taskforge.awaiting", "for types"): "client.awaiting is one, and a checker must know its type",
     ("taskforge.client", "taskforge.awaiting", "by name"): "a program without coroutines never loads asyncio",
+    ("taskforge.worker.parent.reloading", "watchfiles", "by name"): "an extra, which only development installs",
 }
 
 #: Where a library, or a part of the standard one, may be imported; everywhere else it is a leak.
@@ -62,6 +63,7 @@ HOMES = {
     "tenacity": ("taskforge.brokers.knocking",),
     "msgpack": ("taskforge.codec", "taskforge.brokers.redis"),
     "uvloop": ("taskforge.worker.loops",),
+    "watchfiles": ("taskforge.worker.parent.reloading",),
     "greenlet": ("taskforge.testing",),
     "pytest": ("taskforge.testing",),
     "hypothesis": ("taskforge.testing",),

@@ -23,9 +23,9 @@ HELP = f"""Ask workers to do something: all of them, or those named.
 drain     take no new jobs, and stay; holds until resume, also for
           workers that start later
 resume    take jobs again
-shutdown  drain, then end
+shutdown  drain, then end, with the whole group
 dump      log what every thread and coroutine is doing
-restart   drain, then be replaced; without a parent, start anew
+restart   drain, then be replaced, with the whole group
 
 A WORKER is a name or a group as `taskforge status` shows them, a host, or the beginning of one that fits no other.
 What is asked is kept by the broker, so that a worker that is cut off learns of it when it is back. Exit code
@@ -45,7 +45,7 @@ def command(session: Session, what: str, workers: tuple[str, ...], wait: float |
     if (workers or not desire.lasting) and not app.workers():
         click.echo("no worker answers", err=True)
         return NO_WORKER
-    names = [card.name for card in app.control(desire, workers)]
+    names = _concerned(app, desire, app.control(desire, workers))
     late = _late(app, desire, names, wait) if wait is not None else []
     if as_json:
         print_json({"asked": desire, "workers": names, "late": late})
@@ -55,6 +55,13 @@ def command(session: Session, what: str, workers: tuple[str, ...], wait: float |
     for name in names:
         click.echo(f"{desire}: asked of {name}" + (", which has not done it yet" if name in late else ""))
     return FAILED if late else 0
+
+
+def _concerned(app: Taskforge, desire: Desire, asked: Sequence[WorkerCard]) -> list[str]:
+    """Those who will do it: a parent ends or replaces the processes of its group together."""
+    groups = {card.group for card in asked if card.group and desire in (Desire.SHUTDOWN, Desire.RESTART)}
+    others = [card for card in app.workers() if card.group in groups] if groups else []
+    return sorted({card.name for card in (*asked, *others)})
 
 
 def _late(app: Taskforge, desire: Desire, names: Sequence[str], wait: float) -> list[str]:

@@ -7,7 +7,7 @@ import logging
 _STANDARD = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {"message", "asctime", "taskName"}
 
 #: Facts of several lines.
-_BELOW = ("traceback", "stacks")
+_BELOW = ("traceback", "stack", "stacks")
 
 
 class Lines(logging.Formatter):

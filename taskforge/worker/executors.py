@@ -132,9 +132,9 @@ class LoopExecutor:
         with suppress(RuntimeError, OSError):  # it is closed, or broken: nothing turns any more
             self._loop.call_soon_threadsafe(answer)
 
-    def wait_for(self, coroutine: Coroutine[object, object, T]) -> T:
-        """Run a coroutine on the loop and wait for it, from another thread."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+    def wait_for(self, coroutine: Coroutine[object, object, T], timeout: float | None = None) -> T:
+        """Run a coroutine on the loop and wait for it, from another thread; TimeoutError after `timeout` seconds."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout)
 
     def stop(self, timeout: float) -> None:
         """Cancel what still runs and end the loop."""

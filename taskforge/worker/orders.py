@@ -112,12 +112,12 @@ class Orders:
                 worker.ending.set()
             case signal.SIGTSTP | Order.QUIET:
                 self._rested = True
-                logger.info("worker_rests")
+                logger.info("worker_rests", extra={"resting": True})
                 worker.quiet()
             case signal.SIGCONT | Order.RESUME:
                 if self._rested:
                     self._rested = False
-                    logger.info("worker_resumes")
+                    logger.info("worker_rests", extra={"resting": False})
                     worker.resume()
             case signal.SIGTTIN | signal.SIGUSR1 | Order.STACKS:
                 worker.dump("signal")

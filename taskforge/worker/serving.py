@@ -49,9 +49,17 @@ def serve(worker: Worker, parent_pipe: int | None = None, outside: Outside | Non
             logger.warning("runs_abandoned", extra={"jobs": " ".join(run.id for run in left)})
         if worker.restart:
             _restart()
+        failure = worker.exchanger.failure
         if left:
-            _end_at_once(3 if deaf else 1)
-        return _code(worker, deaf)
+            _flush()
+            os._exit(3 if deaf else 1)
+        if deaf:
+            raise BrokerUnavailable(f"the broker has not answered for {_deaf_after(worker):g} s (deaf_after)")
+        if isinstance(failure, BrokerError):
+            raise failure
+        if failure is not None:
+            return 70
+        return 1 if worker.overstaying else 0  # it ended for a late run's sake, and is to be started again
 
 
 def _watch(worker: Worker, outside: Outside) -> bool:
@@ -65,17 +73,6 @@ def _watch(worker: Worker, outside: Outside) -> bool:
             return True
         outside.well(time.monotonic())
     return False
-
-
-def _code(worker: Worker, deaf: bool) -> int:
-    if deaf:
-        raise BrokerUnavailable(f"the broker has not answered for {_deaf_after(worker):g} s (deaf_after)")
-    failure = worker.exchanger.failure
-    if isinstance(failure, BrokerError):
-        raise failure
-    if failure is not None:
-        return 70
-    return 1 if worker.overstaying else 0  # it ended for a late run's sake, and is to be started again
 
 
 def alive(worker: Worker) -> Health:
@@ -110,11 +107,6 @@ def _restart() -> NoReturn:
     logger.info("worker_restarts")
     _flush()
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
-
-
-def _end_at_once(code: int) -> NoReturn:
-    _flush()
-    os._exit(code)
 
 
 def _flush() -> None:

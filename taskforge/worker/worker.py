@@ -41,6 +41,8 @@ HURRIED_GRACE = 0.5
 LOOP_PATIENCE = 30.0
 #: How long (seconds) the threads that only hear and tell may take: nothing is lost with them.
 RELATIONS_END = 2.0
+#: What is wrapped around a worker has this long (seconds) to be left where runs are given up: the loop may be blocked.
+WRAPPERS_END = 3.0
 #: How long (seconds) the loops may take to end once they were told to.
 LOOPS_END = LAST_EXCHANGE + 10.0
 
@@ -268,7 +270,10 @@ class Worker:
     def _abandon(self, left: Sequence[Run]) -> None:
         """End the jobs of runs that are about to end with the process. Nothing may come after: they still run."""
         self.pen.stop(0)
-        self._wrapped.close()
+        try:
+            self._wrapped.close(WRAPPERS_END)
+        except Exception:  # it ends with the process; the jobs must be settled all the same
+            logger.exception("wrapper_not_left")
         emit(self.app.signals.worker_stopped, self.app, worker=self)
         for run in left:
             if run in self.overstaying:

@@ -51,6 +51,15 @@ def test_for_people_there_is_a_line_for_each(run: Run, app: Taskforge) -> None:
     assert said.out.splitlines() == ["shutdown: asked of web1.11.a1", "shutdown: asked of web1.12.a2"]
 
 
+@pytest.mark.parametrize("what", ["shutdown", "restart"])
+def test_what_a_parent_does_for_its_whole_group_is_said_of_all_of_it(run: Run, app: Taskforge, what: str) -> None:
+    beat(app, WORKERS)
+
+    said = run("control", what, "web1.12.a2", "--json")
+
+    assert json.loads(said.out)["workers"] == ["web1.11.a1", "web1.12.a2"]
+
+
 @pytest.mark.parametrize(
     ("word", "says"),
     [("web3", "no worker, group or host is named 'web3'; did you mean 'web"), ("web", "'web' may mean web1.11.a1, ")],

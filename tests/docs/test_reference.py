@@ -178,7 +178,7 @@ def test_an_error_ends_a_command_with_the_code_in_whose_row_it_or_its_next_of_ki
 def test_every_exit_code_of_a_worker_is_there() -> None:
     said = {int(row["code"]) for row in rows("Exit codes", 1)}
 
-    assert said == exits("worker/serving.py", "serve") | {NO_BROKER}
+    assert said == exits("worker/serving.py", "serve") | {NO_BROKER, USAGE}
 
 
 def test_an_option_of_a_command_has_a_variable_by_its_long_name_or_is_named_as_one_that_has_none(

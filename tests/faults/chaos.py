@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,9 @@ OF_PROCESSES = {
     "kill_all": 2,
     "kill_client": 4,
     "replace_parent": 2,
+    "restart": 2,
+    "rest": 1,
+    "dump": 1,
     "freeze_child": 1,
     "freeze_parent": 2,
 }
@@ -118,15 +122,18 @@ def main(arguments: Sequence[str]) -> int:
     complaints = 0
     for broker in options.broker:
         size = Size(*(each // len(options.broker) for each in (options.jobs, options.faults, options.seconds)))
-        with tempfile.TemporaryDirectory(prefix="tf-") as folder:
-            print(
-                f"{broker}: {size.jobs:,} jobs, {size.faults} faults, {size.seconds:g} s, seed {options.seed}",
-                flush=True,
-            )
-            began = time.monotonic()
-            verdict = run(_place(broker, Path(folder)), Path(folder), size, options.seed)
-            print(report(verdict, size, time.monotonic() - began), flush=True)
-            complaints += len(verdict.complaints)
+        folder = Path(tempfile.mkdtemp(prefix="tf-"))
+        print(
+            f"{broker}: {size.jobs:,} jobs, {size.faults} faults, {size.seconds:g} s, seed {options.seed}", flush=True
+        )
+        began = time.monotonic()
+        verdict = run(_place(broker, folder), folder, size, options.seed)
+        print(report(verdict, size, time.monotonic() - began), flush=True)
+        complaints += len(verdict.complaints)
+        if verdict.complaints:
+            print(f"  the ledger, the log and the faults are in {folder}", flush=True)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
     return 1 if complaints else 0
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -18,6 +20,8 @@ from tests.servers import wait_until
 ROOT = Path(__file__).parents[2]
 #: Seconds that something may take which happens soon on an idle machine; this one may be very busy.
 PATIENCE = 30.0
+#: How often a worker is frozen anew if it was in the middle of a transaction.
+FREEZES = 50
 
 
 @dataclass
@@ -75,6 +79,32 @@ class Crew:
         """All lines of the ledger that say so, as soon as there are `count`."""
         wait_until(lambda: self.ledger.count(what) >= count, within, f"{count} runs having {what} ({self.log()})")
         return list(self.ledger.lines(what))
+
+    @contextmanager
+    def frozen(self, worker: subprocess.Popen[bytes]) -> Iterator[None]:
+        """A worker that was started here stands still until the `with` ends, and keeps no file locked meanwhile."""
+        try:
+            for _ in range(FREEZES):
+                worker.send_signal(signal.SIGSTOP)
+                os.waitpid(worker.pid, os.WUNTRACED)
+                if not self._locked():
+                    break
+                worker.send_signal(signal.SIGCONT)
+                time.sleep(0.01)
+            yield
+        finally:
+            worker.send_signal(signal.SIGCONT)
+
+    def _locked(self) -> bool:
+        """Whether somebody is in the middle of a transaction, where jobs are in a file."""
+        if not self.url.startswith("sqlite:"):
+            return False
+        with closing(sqlite3.connect(self.url.removeprefix("sqlite:///"), timeout=0, isolation_level=None)) as db:
+            try:
+                db.execute("begin immediate")
+            except sqlite3.OperationalError:
+                return True
+            return False
 
     def log(self) -> str:
         """The end of what the processes said."""

@@ -126,9 +126,9 @@ def kill(engine: Engine, options: Sequence[str], durability: str, jobs: int) -> 
             return work.loss(cast("list[bytes]", client.hkeys(BODIES)), at)
 
 
-def failover(engine: Engine, way: str, durability: str, jobs: int, replicas: int = 2) -> Loss:
+def failover(engine: Engine, way: str, durability: str, jobs: int, *options: str, replicas: int = 2) -> Loss:
     """A failover while these work: the primary is killed or frozen, or the sentinels are ordered to replace it."""
-    with watched(engine, replicas=replicas) as setting:
+    with watched(engine, *options, replicas=replicas) as setting:
         with working(setting.url, durability, jobs) as work:
             old, at = setting.master(), time.monotonic()
             if way == "order":
@@ -158,6 +158,9 @@ def main() -> None:
     for way in WAYS:
         for durability in ("default", "replicated"):
             lines[f"failover ({way}), {durability}"] = partial(failover, engine, way, durability, asked.jobs)
+        careful = partial(failover, engine, way, "default", asked.jobs, "--min-replicas-to-write", "1", replicas=1)
+        if way != "kill":  # who is left alone after a kill would refuse for ever
+            lines[f"failover ({way}), default, min-replicas-to-write 1"] = careful
     for name, trial in lines.items():
         for _ in range(asked.trials if asked.only in name else 0):
             start = time.monotonic()

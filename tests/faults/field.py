@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from tests.faults.crew import PATIENCE, Crew, children, descendants, kill, living
 from tests.faults.grounds import Place
+from tests.faults.ledger import identity
 from tests.servers import wait_until
 
 #: Parents, worker processes of each, threads of each.
@@ -33,8 +34,8 @@ class Field:
     client: Callable[[], subprocess.Popen[bytes]]
     parents: list[subprocess.Popen[bytes]] = field(default_factory=list)
     #: Process → when (monotonic) it was killed, or was frozen until.
-    killed: dict[int, float] = field(default_factory=dict)
-    frozen: dict[int, float] = field(default_factory=dict)
+    killed: dict[str, float] = field(default_factory=dict)
+    frozen: dict[str, float] = field(default_factory=dict)
     #: Parent → when it was started.
     born: dict[int, float] = field(default_factory=dict)
     #: What should not have happened.
@@ -78,7 +79,7 @@ class Field:
         try:
             wait_until(lambda: not set(orphans) & living(), PATIENCE)
         except AssertionError:
-            self.complaints.append(f"children outlived their parent by {PATIENCE} s")
+            self.complaints.append(f"children outlived their parent by {PATIENCE} s: {self.crew.log()}")
             self._kill(orphans)
 
     def kill_all(self, _which: int) -> None:
@@ -100,14 +101,28 @@ class Field:
             self.complaints.append("a parent that was told to end did not")
             self._kill([old.pid, *descendants(old.pid)])
 
+    def restart(self, which: int) -> None:
+        """SIGHUP: children are replaced, one after the other, without a gap."""
+        self._signal(which, signal.SIGHUP)
+
+    def rest(self, which: int) -> None:
+        """SIGTSTP and SIGCONT: nothing new is taken for a while."""
+        self._signal(which, signal.SIGTSTP)
+        time.sleep(1)
+        self._signal(which, signal.SIGCONT)
+
+    def dump(self, which: int) -> None:
+        """SIGUSR1: all stacks go into the log."""
+        self._signal(which, signal.SIGUSR1)
+
     def freeze_child(self, which: int) -> None:
         """For longer than its lease."""
         for pid in _chosen(self._workers(), which):
-            self.frozen[pid] = float("inf")
+            who = identity(pid)
             kill(pid, signal.SIGSTOP)
             time.sleep(LEASE * 1.4)
             kill(pid, signal.SIGCONT)
-            self.frozen[pid] = time.monotonic()
+            self.frozen[who] = time.monotonic()
 
     def freeze_parent(self, which: int) -> None:
         parent = self.parents[which % PARENTS]
@@ -153,6 +168,12 @@ class Field:
         self.born[parent.pid] = time.monotonic()
         return parent
 
+    def _signal(self, which: int, how: signal.Signals) -> None:
+        """To a parent, unless it has hardly begun: it hears signals once it has children."""
+        parent = self.parents[which % PARENTS]
+        if children(parent.pid):
+            kill(parent.pid, how)
+
     def _workers(self) -> list[int]:
         return [child for parent in self.parents for child in children(parent.pid)]
 
@@ -160,7 +181,7 @@ class Field:
         for pid in pids:
             # Whatever it has started dies with it, or does wrong.
             for each in (pid, *descendants(pid)):
-                self.killed[each] = time.monotonic()
+                self.killed[identity(each)] = time.monotonic()
             kill(pid)
 
 

@@ -14,17 +14,32 @@ FOLDER = "FAULTS_LEDGER"
 
 
 class Line(NamedTuple):
-    """`what` happened to the job at `at`, in monotonic seconds, which all processes of a machine share."""
+    """`what` happened to the job at `at`, in monotonic seconds, which all processes of a machine share.
+
+    `process` tells processes apart whose `pid` is the same, one after the other.
+    """
 
     what: str
     id: str
-    pid: int
+    process: str
     at: float
+
+    @property
+    def pid(self) -> int:
+        return int(self.process.partition("-")[0])
+
+
+def identity(pid: int) -> str:
+    """A name that a process shares with none before it, where the system tells when each was started."""
+    try:
+        return f"{pid}-{Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[19]}"
+    except OSError:
+        return f"{pid}-0"
 
 
 @cache
 def _book(folder: str, pid: int) -> int:
-    return os.open(Path(folder) / str(pid), os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o644)
+    return os.open(Path(folder) / identity(pid), os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o644)
 
 
 def write_down(what: str, job_id: str) -> None:
@@ -42,13 +57,13 @@ class Ledger:
 
     def lines(self, *whats: str) -> Iterator[Line]:
         """Every line, or those with one of these words; process by process, each in its order."""
-        for path in sorted(self.folder.iterdir(), key=lambda path: int(path.name)):
+        for path in sorted(self.folder.iterdir()):
             with path.open() as file:
                 for line in file:
                     if line.endswith("\n"):  # the last line of a process that could write no more may be a part of one
                         what, job_id, at = line.split()
                         if not whats or what in whats:
-                            yield Line(what, job_id, int(path.name), float(at))
+                            yield Line(what, job_id, path.name, float(at))
 
     def of(self, job_id: str, *whats: str) -> list[Line]:
         """The lines of one job, in the order of time."""
@@ -56,7 +71,7 @@ class Ledger:
 
     def tail(self, pid: int) -> str:
         """What a process wrote last."""
-        path = self.folder / str(pid)
+        path = self.folder / identity(pid)
         if not path.exists():
             return ""
         with path.open("rb") as file:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 import time
+from datetime import UTC, datetime
 
 from taskforge import Taskforge
 from tests.faults import program
-from tests.faults.crew import PATIENCE, Crew, kill
+from tests.faults.crew import PATIENCE, Crew
 from tests.servers import wait_until
 
 ONE_ENGINE = True
@@ -21,33 +21,33 @@ SLACK = 8.0
 
 def test_a_worker_frozen_past_its_lease_is_refused_when_it_comes_back(crew: Crew, app: Taskforge) -> None:
     app.configure(lease=LEASE)
-    frozen = crew.start("--threads", "1", lease=LEASE)
-    job = program.hold.enqueue(0.2)
+    worker = crew.start("--threads", "1", lease=LEASE)
+    job = program.hold.enqueue(1.0)
     crew.all("began")
 
-    kill(frozen.pid, signal.SIGSTOP)
-    crew.start("--threads", "1", lease=LEASE)
-    result = job.result(PATIENCE)
-    before = job.info()
-    kill(frozen.pid, signal.SIGCONT)
+    with crew.frozen(worker):
+        crew.start("--threads", "1", lease=LEASE)
+        result = job.result(PATIENCE)
+        before = job.info()
     crew.all("ended", 2)
     crew.all("refused")
 
     assert (result, before.crashes, job.info()) == ("again", 1, before)
     assert len(crew.all("succeeded")) == 1
-    assert frozen.poll() is None
+    assert worker.poll() is None
 
 
 def test_a_worker_frozen_past_its_lease_goes_on_with_other_jobs_afterwards(crew: Crew, app: Taskforge) -> None:
     app.configure(lease=LEASE)
-    frozen = crew.start("--threads", "1", lease=LEASE)
-    program.hold.enqueue(0.1)
-    crew.all("succeeded")
+    worker = crew.start("--threads", "1", lease=LEASE)
+    first = program.hold.enqueue(0.2)
+    crew.all("began")
 
-    kill(frozen.pid, signal.SIGSTOP)
-    waiting = program.hold.enqueue_many([(0.0,)] * 5)
-    wait_until(lambda: app.inspector.counts("default").ready == 5, PATIENCE)
-    kill(frozen.pid, signal.SIGCONT)
+    with crew.frozen(worker):
+        waiting = program.hold.enqueue_many([(0.0,)] * 5)
+        until = first.info().lease_until
+        assert until is not None
+        wait_until(lambda: datetime.now(UTC) > until, PATIENCE, "the end of the lease")
 
     assert [job.result(PATIENCE) for job in waiting] == ["first"] * 5
     assert [job.info().crashes for job in waiting] == [0] * 5
@@ -58,14 +58,13 @@ def test_a_job_starts_though_the_worker_that_waited_longest_is_frozen(crew: Crew
     wait_until(lambda: _at_work(crew) == {each.pid for each in workers}, PATIENCE, "both at work")
     waits = []
 
-    for frozen in workers:  # one of them is the one that a bell would wake
-        kill(frozen.pid, signal.SIGSTOP)
-        enqueued = time.clock_gettime(time.CLOCK_MONOTONIC)
-        job = program.hold.enqueue(0.0)
-        job.result(PATIENCE)
-        kill(frozen.pid, signal.SIGCONT)
+    for worker in workers:  # one of them is the one that a bell would wake
+        with crew.frozen(worker):
+            enqueued = time.clock_gettime(time.CLOCK_MONOTONIC)
+            job = program.hold.enqueue(0.0)
+            job.result(PATIENCE)
         [began] = crew.ledger.of(job.id, "began")
-        assert began.pid != frozen.pid
+        assert began.pid != worker.pid
         waits.append(began.at - enqueued)
 
     assert max(waits) < LOOKS + SLACK

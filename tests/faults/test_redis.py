@@ -22,6 +22,13 @@ def own(engine: Engine) -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture
+def proxy(newest: Engine) -> Iterator[Proxy]:
+    """The network to a server of the newest engine: what networks do is the same for all of them."""
+    with serve(newest) as server, Proxy(server.url) as between:
+        yield between
+
+
 def test_a_forgotten_script_is_loaded_again(own: Server, caplog: pytest.LogCaptureFixture) -> None:
     load = Load(own.url, caplog)
 
@@ -97,71 +104,68 @@ def test_a_restarted_server_is_found_again(engine: Engine, caplog: pytest.LogCap
 
 
 def test_a_blackholed_network_is_an_outage_of_which_the_log_tells_once(
-    own: Server, caplog: pytest.LogCaptureFixture
+    proxy: Proxy, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with Proxy(own.url) as proxy:
-        load = Load(proxy.url, caplog)
+    load = Load(proxy.url, caplog)
 
-        with load.running():
-            proxy.blackhole()
-            load.wait_for_outage()
-            load.assert_idle(0.5)
-            proxy.restore()
-            load.assert_recovers()
+    with load.running():
+        proxy.blackhole()
+        load.wait_for_outage()
+        load.assert_idle(0.5)
+        proxy.restore()
+        load.assert_recovers()
 
     load.assert_one_outage()
 
 
-def test_what_a_dead_network_swallowed_for_good_is_sent_again(own: Server, caplog: pytest.LogCaptureFixture) -> None:
-    with Proxy(own.url) as proxy:
-        load = Load(proxy.url, caplog)
+def test_what_a_dead_network_swallowed_for_good_is_sent_again(proxy: Proxy, caplog: pytest.LogCaptureFixture) -> None:
+    load = Load(proxy.url, caplog)
 
-        with load.running():
-            proxy.blackhole()
-            load.wait_for_outage()
-            proxy.cut()
-            proxy.restore()
-            load.assert_recovers()
+    with load.running():
+        proxy.blackhole()
+        load.wait_for_outage()
+        proxy.cut()
+        proxy.restore()
+        load.assert_recovers()
 
     load.assert_one_outage()
 
 
 @pytest.mark.parametrize("size", [0, 1, 7])
-def test_a_reply_cut_in_the_middle_is_asked_for_again(own: Server, caplog: pytest.LogCaptureFixture, size: int) -> None:
-    with Proxy(own.url) as proxy:
-        load = Load(proxy.url, caplog)
+def test_a_reply_cut_in_the_middle_is_asked_for_again(
+    proxy: Proxy, caplog: pytest.LogCaptureFixture, size: int
+) -> None:
+    load = Load(proxy.url, caplog)
 
-        with load.running():
-            for _ in range(5):
-                proxy.cut_reply_after(size)
-                load.assert_recovers()
+    with load.running():
+        for _ in range(5):
+            proxy.cut_reply_after(size)
+            load.assert_recovers()
 
     lost, back = load.outages()
     assert lost == back <= 5
 
 
-def test_a_slow_network_is_only_slow(own: Server, caplog: pytest.LogCaptureFixture) -> None:
-    with Proxy(own.url) as proxy:
-        load = Load(proxy.url, caplog)
+def test_a_slow_network_is_only_slow(proxy: Proxy, caplog: pytest.LogCaptureFixture) -> None:
+    load = Load(proxy.url, caplog)
 
-        with load.running():
-            proxy.delay(0.2)
-            load.assert_recovers(LIMIT)
-            proxy.restore()
+    with load.running():
+        proxy.delay(0.2)
+        load.assert_recovers(LIMIT)
+        proxy.restore()
 
     assert load.outages() == (0, 0)
 
 
-def test_a_network_that_refuses_is_knocked_at_without_haste(own: Server, caplog: pytest.LogCaptureFixture) -> None:
-    with Proxy(own.url) as proxy:
-        load = Load(proxy.url, caplog)
+def test_a_network_that_refuses_is_knocked_at_without_haste(proxy: Proxy, caplog: pytest.LogCaptureFixture) -> None:
+    load = Load(proxy.url, caplog)
 
-        with load.running():
-            proxy.refuse()
-            load.wait_for_outage()
-            load.assert_idle(0.5)
-            proxy.restore()
-            load.assert_recovers()
+    with load.running():
+        proxy.refuse()
+        load.wait_for_outage()
+        load.assert_idle(0.5)
+        proxy.restore()
+        load.assert_recovers()
 
     load.assert_one_outage()
 

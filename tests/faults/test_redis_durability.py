@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 
 from taskforge import BrokerUnsupported, Taskforge
@@ -26,8 +28,15 @@ def test_a_killed_server_that_writes_its_file_has_what_it_confirmed(
     assert (loss.jobs, loss.settlements) == (0, 0)
 
 
-def test_a_replica_that_takes_over_has_what_two_servers_confirmed(engine: Engine) -> None:
-    loss = failover(engine, "kill", "replicated", JOBS)
+def test_a_replica_that_takes_over_has_what_two_servers_confirmed(
+    newest: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "taskforge.worker")
+
+    loss = failover(newest, "kill", "replicated", JOBS)
+
+    said = [record.getMessage() for record in caplog.records]
+    assert (said.count("broker_lost"), said.count("broker_back")) == (1, 1)
 
     assert loss.enqueued >= JOBS
     assert loss.settled > 0

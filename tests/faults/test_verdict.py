@@ -14,12 +14,12 @@ from tests.faults.chaos import OF_PROCESSES, OF_REDIS, OF_SQLITE, plan
 from tests.faults.grounds import SqlitePlace
 from tests.faults.kinds import KINDS, id_of, kind_of
 from tests.faults.ledger import FOLDER, Ledger
-from tests.faults.verdict import Dealt, Verdict, judge
+from tests.faults.verdict import RECOVERY, Dealt, Verdict, judge
 
 #: A hundred jobs have every kind in its share.
 JOBS = 100
 #: Processes that the ledger tells of.
-GOOD, KILLED, FROZEN = 1, 2, 3
+GOOD, KILLED, FROZEN = "1-0", "2-0", "3-0"
 FAST = next(number for number in range(JOBS) if kind_of(number).name == "fast")
 
 
@@ -46,8 +46,8 @@ def app(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Iterator[Taskforge]:
         yield kit.app
 
 
-def write(ledger: Ledger, pid: int, *lines: tuple[str, int, float]) -> None:
-    with (ledger.folder / str(pid)).open("a") as file:
+def write(ledger: Ledger, process: str, *lines: tuple[str, int, float]) -> None:
+    with (ledger.folder / process).open("a") as file:
         file.writelines(f"{what} {id_of(number)} {at}\n" for what, number, at in lines)
 
 
@@ -98,10 +98,10 @@ def test_a_second_settlement_is_a_complaint(app: Taskforge, ledger: Ledger) -> N
     assert judged(app, ledger).complaints == [f"1 settled more than once: {id_of(FAST)} (fast)"]
 
 
-@pytest.mark.parametrize("pid", [KILLED, FROZEN])
-def test_a_run_that_was_cut_short_may_be_made_good_for(app: Taskforge, ledger: Ledger, pid: int) -> None:
+@pytest.mark.parametrize("process", [KILLED, FROZEN])
+def test_a_run_that_was_cut_short_may_be_made_good_for(app: Taskforge, ledger: Ledger, process: str) -> None:
     write_good_runs(ledger, without=FAST)
-    write(ledger, pid, ("began", FAST, 49.0))
+    write(ledger, process, ("began", FAST, 49.0))
     write(ledger, GOOD, ("began", FAST, 61.0), ("ended", FAST, 62.0), ("succeeded", FAST, 62.0))
 
     verdict = judged(app, ledger)
@@ -122,6 +122,13 @@ def test_two_runs_at_a_time_are_a_complaint(app: Taskforge, ledger: Ledger) -> N
     write(ledger, GOOD, ("began", FAST, 49.0), ("ended", FAST, 62.0), ("succeeded", FAST, 62.0))
 
     assert judged(app, ledger).complaints == [f"1 had two runs at a time: {id_of(FAST)} (fast)"]
+
+
+def test_a_slow_recovery_is_a_complaint(app: Taskforge, ledger: Ledger) -> None:
+    write_good_runs(ledger)
+    lull = [Dealt("cut", -RECOVERY - 1, -RECOVERY - 0.5)]  # the first run began at 0
+
+    assert judge(app, ledger, JOBS, lull, {}, {}).complaints == [f"no run for {RECOVERY + 0.5:.1f} s after cut"]
 
 
 def test_the_same_seed_plans_the_same_faults_and_each_kind_once(tmp_path: Path) -> None:

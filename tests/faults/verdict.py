@@ -18,6 +18,8 @@ from tests.faults.ledger import Ledger, Line
 SAMPLE, NAMED = 500, 5
 #: Runs may seem to overlap by as much (seconds): a line is written a moment before its process dies of a signal.
 BLUR = 0.05
+#: Seconds from the end of a fault to the next run, at most: three times what is promised, for a busy machine.
+RECOVERY = 15.0
 
 
 class Dealt(NamedTuple):
@@ -49,8 +51,8 @@ def judge(
     ledger: Ledger,
     jobs: int,
     dealt: Sequence[Dealt],
-    killed: Mapping[int, float],
-    frozen: Mapping[int, float],
+    killed: Mapping[str, float],
+    frozen: Mapping[str, float],
 ) -> Verdict:
     """Look at everything. `killed` and `frozen` tell when the processes died, or went on."""
     verdict = Verdict()
@@ -70,11 +72,13 @@ def judge(
     _judge_counts(verdict, app, jobs)
     _judge_records(verdict, app, jobs, began)
     verdict.recovered = _recoveries(sorted(begins), dealt)
+    slow = {name: max(each) for name, each in verdict.recovered.items() if each and max(each) > RECOVERY}
+    verdict.complaints += [f"no run for {seconds:.1f} s after {name}" for name, seconds in slow.items()]
     return verdict
 
 
 def _judge_runs(
-    verdict: Verdict, ledger: Ledger, numbers: Sequence[int], killed: Mapping[int, float], frozen: Mapping[int, float]
+    verdict: Verdict, ledger: Ledger, numbers: Sequence[int], killed: Mapping[str, float], frozen: Mapping[str, float]
 ) -> None:
     """Of jobs that ran more than once: no run too many, and no two at a time."""
     wanted, lines = set(numbers), defaultdict(list)
@@ -86,9 +90,9 @@ def _judge_runs(
         runs = list(_runs(lines[number], killed, frozen))
         extra = len(runs) - kind_of(number).runs
         verdict.extra_runs += max(0, extra)
-        if extra > sum(pid in killed or pid in frozen for _, _, pid in runs):
+        if extra > sum(process in killed or process in frozen for _, _, process in runs):
             too_many.append(number)
-        ordered = sorted((begin, end) for begin, end, pid in runs if pid not in frozen)
+        ordered = sorted((begin, end) for begin, end, process in runs if process not in frozen)
         if any(begin < end - BLUR for (_, end), (begin, _) in pairwise(ordered)):
             at_once.append(number)
     verdict.complain("ran more often than they were cut short", too_many)
@@ -96,18 +100,18 @@ def _judge_runs(
 
 
 def _runs(
-    lines: Sequence[Line], killed: Mapping[int, float], frozen: Mapping[int, float]
-) -> Iterator[tuple[float, float, int]]:
+    lines: Sequence[Line], killed: Mapping[str, float], frozen: Mapping[str, float]
+) -> Iterator[tuple[float, float, str]]:
     """Begin, end and process of each run of one job. One that was cut short ended with its process."""
     by_process = defaultdict(list)
     for line in sorted(lines, key=lambda line: line.at):
-        by_process[line.pid].append(line)
-    for pid, its in by_process.items():
+        by_process[line.process].append(line)
+    for process, its in by_process.items():
         for index, line in enumerate(its):
             if line.what == "began":
                 after = its[index + 1] if index + 1 < len(its) else None
-                ended = after.at if after is not None else killed.get(pid, frozen.get(pid, line.at))
-                yield line.at, ended, pid
+                ended = after.at if after is not None else killed.get(process, frozen.get(process, line.at))
+                yield line.at, ended, process
 
 
 def _judge_counts(verdict: Verdict, app: Taskforge, jobs: int) -> None:

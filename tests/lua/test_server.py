@@ -114,7 +114,7 @@ def test_a_server_that_cannot_keep_the_promises_is_refused(
 
 
 def test_what_shall_be_on_disk_is(engine: Engine) -> None:
-    with serve(engine, "--appendonly", "yes") as own, opened(own.url, "disk") as broker:
+    with serve(engine, "--appendonly", "yes", "--appendfsync", "always") as own, opened(own.url, "disk") as broker:
         if engine.name.startswith("redis-7.0"):
             with pytest.raises(BrokerUnsupported, match="WAITAOF"):
                 broker.open()

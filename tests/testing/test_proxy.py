@@ -165,6 +165,14 @@ def test_a_request_arrives_though_its_client_has_gone_meanwhile(
     wait_until(lambda: bytes(echo.heard) == b"hellolate", PATIENCE)
 
 
+def test_a_blackhole_swallows_only_so_much(client: socket.socket, proxy: Proxy) -> None:
+    proxy.blackhole()
+    client.settimeout(WATCHED)
+
+    with pytest.raises(TimeoutError):
+        client.sendall(bytes(64 << 20))
+
+
 def test_what_is_cut_in_a_blackhole_never_arrives(client: socket.socket, proxy: Proxy, echo: Echo) -> None:
     proxy.blackhole()
     client.sendall(b"lost")

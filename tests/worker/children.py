@@ -1,4 +1,4 @@
-"""Small programs in the place of worker processes: they say what they are told to say, and write down what they hear."""
+"""Small programs in the place of worker processes: they say what they are told to, and write down what they hear."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ LIMIT = 25.0
 
 #: It writes into the shared memory by itself, for to import us would take ten times as long. Its words, in order: a
 #: number ends it with that exit code; `ready`, `replace_me`, `waiting` are states; `done=3` and `held=1` figures;
-#: `beat` beats once; `deaf` hears nothing any more; `sleep` leaves a process behind in its session; then it obeys.
+#: `beat` beats once, `beats` again and again; `deaf` hears nothing any more; `sleep` leaves a process behind in its
+#: session. Then it obeys.
 CHILD = f"""
-import mmap, os, signal, struct, subprocess, sys, time
+import mmap, os, select, signal, struct, subprocess, sys, time
 book, words = sys.argv[1], sys.argv[2].split()
 quota, pipe, memory = sys.argv[3:-4], int(sys.argv[-3]), mmap.mmap(int(sys.argv[-1]), 0)
 
@@ -39,7 +40,7 @@ memory[{128 * 8}:{128 * 8} + len(name)] = name
 put({shared._NAME}, "Q", len(name))
 say("born", os.getsid(0) == os.getpid(), *quota)
 states = {{{", ".join(f"{state.name.lower()!r}: {state.value}" for state in ChildState)}}}
-held = 0
+beats = False
 for word in words:
     if word.isdigit():
         os._exit(int(word))
@@ -49,16 +50,21 @@ for word in words:
     elif word.startswith("done="):
         put({shared._FIGURES}, "d", float(word[5:]))
     elif word.startswith("held="):
-        held = float(word[5:])
-        put({shared._FIGURES + 3}, "d", held)
-    elif word == "beat":
+        put({shared._FIGURES + 3}, "d", float(word[5:]))
+    elif word in ("beat", "beats"):
         put({shared._BEAT}, "d", time.monotonic())
+        beats = word == "beats"
     elif word == "sleep":
         say("left", subprocess.Popen(["sleep", "600"]).pid)
     elif word == "deaf":
         while True:
             time.sleep(600)
-for order in iter(lambda: os.read(pipe, 1), b""):
+while True:
+    while beats and not select.select([pipe], [], [], 0.02)[0]:
+        put({shared._BEAT}, "d", time.monotonic())
+    order = os.read(pipe, 1)
+    if not order:
+        break
     say(order.decode())
     if order in b"dh":
         os._exit(0)

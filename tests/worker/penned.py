@@ -54,6 +54,8 @@ def where() -> list[object]:
 def inside(*, note: str = "") -> dict[str, object]:
     job = current_job()
     job.progress(1, 2, note)
+    job.wait_stop(0.1)  # that is sent, and the next one not at once
+    job.progress(2, 2, note)
     later = job.enqueue_on_success(add, 1, 2)
     deadline = job.deadline
     assert deadline is not None

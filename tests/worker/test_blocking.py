@@ -6,6 +6,8 @@ import asyncio
 import ctypes
 import threading
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -23,6 +25,7 @@ def watchful(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loopwatch, "BLOCKED", 0.3)
     monkeypatch.setattr(loopwatch, "TOLD_AFTER", 0.5)
     monkeypatch.setattr(warden, "HELD_UP", 0.3)
+    monkeypatch.setattr("taskforge.worker.worker.WRAPPERS_END", 0.3)
 
 
 def test_a_coroutine_that_blocks_its_loop_is_named_with_its_stack_and_its_neighbour_is_not_timed_out(
@@ -65,6 +68,35 @@ def test_a_coroutine_that_blocks_its_loop_is_named_with_its_stack_and_its_neighb
     assert run_told is not None
     assert run_told.id == late.id
     assert "enough.wait(LONG)" in stack
+
+
+def test_a_blocked_loop_keeps_its_process_from_nothing_but_itself(watchful: None) -> None:
+    enough = threading.Event()
+    app = Taskforge("parts", broker="memory://", grace=0, stop_grace=0.1)
+
+    @app.around_worker
+    @asynccontextmanager
+    async def resource(_: Taskforge) -> AsyncIterator[None]:
+        yield
+
+    @app.task(timeout=0.3, retry=Retry(attempts=1))
+    async def blocks() -> None:
+        enough.wait(LONG)
+
+    with app:
+        worker = app.worker()
+        worker.start()
+        job = blocks.enqueue()
+        ended = worker.wait(LONG)
+
+        left = worker.stop(kill=True)
+        state, reason = job.state(), job.info().reason
+        enough.set()
+        worker.stop()  # what a process would not live to see
+
+    assert ended
+    assert [run.id for run in left] == [job.id]
+    assert (state, reason) == (JobState.DEAD, "timeout")
 
 
 def test_what_a_thread_held_the_interpreter_is_seen_and_forgiven_its_neighbours(

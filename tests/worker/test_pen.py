@@ -178,7 +178,7 @@ def test_the_current_job_is_the_run_and_what_it_asks_for_travels_back(pen: Pen) 
     told = result(outcome, penned.inside)
     assert (told["id"], told["attempt"], told["headers"]) == (run.id, 3, {"k": "v"})
     assert [job.id for job in run.then] == [told["later"]]
-    assert run.latest_progress == (1, 2, "", b"")
+    assert run.latest_progress == (2, 2, "", b"")
     assert run.started is not None
 
 
@@ -375,6 +375,18 @@ def test_a_run_that_holds_the_interpreter_is_killed(impatient_pen: Pen, tmp_path
     outcome = stopped(impatient_pen, run_of(penned.app, penned.hold, str(tmp_path)), StopCause.CANCEL)
 
     assert isinstance(outcome, Dropped)
+
+
+def test_a_child_that_stands_still_is_killed_though_it_does_not_read(impatient_pen: Pen) -> None:
+    pid = returned(impatient_pen, penned.where)[0]
+    os.kill(pid, signal.SIGSTOP)
+    run = run_of(penned.app, penned.fail, "x" * 250_000)  # more than a socket holds
+    outcomes = in_thread(impatient_pen, run)
+    wait_until(lambda: run.on_stop is not None and impatient_pen.children._busy, LONG)
+
+    wait_until(lambda: [run.request_stop(StopCause.CANCEL), outcomes][1], LONG)
+
+    assert isinstance(outcomes[0], Dropped)
 
 
 def test_a_coroutine_that_is_asked_to_stop_is_cancelled(pen: Pen) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 
 from taskforge.brokers.redis.link import Reply
@@ -12,6 +13,9 @@ from taskforge.errors import BrokerRefused, BrokerUnavailable, BrokerUnsupported
 logger = logging.getLogger(__name__)
 
 OLDEST = (7, 0)
+#: A replica that has said nothing for longer (seconds; usually it does each second) need not confirm: it may be frozen.
+LAG = 3
+_REPLICA = re.compile(r"slave\d+")
 #: WAITAOF came with this version. Valkey says 7.2.4 here.
 WAITAOF_SINCE = (7, 2)
 
@@ -61,8 +65,17 @@ def _check_durability(wire: Wire, durability: str, version: tuple[int, ...], fac
         if _setting(wire, "appendfsync") in ("no", "everysec"):
             # With `everysec`, Redis from 7.4 to 7.4.2 and Valkey (9.1 still) answer WAITAOF up to a second too early.
             raise BrokerUnsupported(f"durability=disk needs an fsync for each write; set appendfsync always on {here}")
-    if durability == "replicated" and int(facts.get("connected_slaves", "0")) < 1:
-        raise BrokerUnsupported(f"durability=replicated needs a replica; {here} has none connected")
+    if durability == "replicated":
+        replicas = sum(map(_follows_closely, (fact for name, fact in facts.items() if _REPLICA.fullmatch(name))))
+        if replicas < 1:
+            raise BrokerUnsupported(f"durability=replicated needs a replica; {here} has none connected")
+        # All of them: in a failover on order, those that are not promoted go on confirming to the old master.
+        wire.require_replicas(replicas)
+
+
+def _follows_closely(fact: str) -> bool:
+    told = dict(part.partition("=")[::2] for part in fact.split(","))
+    return told.get("state") == "online" and int(told.get("lag", "0")) <= LAG
 
 
 def _setting(wire: Wire, name: str) -> str:

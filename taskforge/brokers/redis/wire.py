@@ -24,6 +24,9 @@ CONNECTIONS = 2
 #: After a lost connection the server is asked for a sign of life, and gets this long (seconds) for each part of it: a
 #: packet that was lost on a dead network must not hold us when the network is back.
 SIGN_OF_LIFE = 2.0
+#: How often (seconds) a master whose replicas must confirm is asked how many it has: one that joins counts, too.
+CHECK_REPLICAS_EVERY = 10.0
+_NEVER = float("inf")
 
 
 class Wire:
@@ -40,11 +43,17 @@ class Wire:
         #: How many connections were lost. What was connected before the last loss is not to be trusted.
         self.losses = 0
         self._confirm: tuple[Command, ...] = ()
+        self._copies, self._check_again_at = 1, _NEVER
         self._begin()
 
     def confirm_with(self, *command: Value) -> None:
         """From now on follow each changing call with this WAIT or WAITAOF, and believe the call if that confirms."""
         self._confirm = (command,)
+
+    def require_replicas(self, count: int) -> None:
+        """Believe a change that is confirmed by WAIT once so many replicas have it; ask again soon how many there are."""
+        self._copies, self._check_again_at = count, time.monotonic() + CHECK_REPLICAS_EVERY
+        self._confirm = tuple((name, count, *rest) for name, _, *rest in self._confirm)
 
     def describe(self) -> str:
         """The server, without any password."""
@@ -128,7 +137,9 @@ class Wire:
         return broker_error(error, self.describe())
 
     def _ensure_checked(self) -> None:
-        if self._checked_in != os.getpid():
+        if self._checked_in != os.getpid() or (
+            self._check_again_at < _NEVER and time.monotonic() > self._check_again_at
+        ):
             self.open()
 
     def _begin(self) -> None:
@@ -139,8 +150,9 @@ class Wire:
 
     def _check_confirmed(self, reply: Reply) -> None:
         copies = reply[0] if isinstance(reply, list) else reply
-        if isinstance(copies, int) and copies > 0:
+        if isinstance(copies, int) and copies >= self._copies:
             return
+        self._checked_in = None  # a replica may be gone
         raise BrokerUnavailable(
             f"{self.describe()} did not confirm in time that the change is safe, outcome unknown; "
             f"check its append-only file and its replicas ({self._confirm[0][0]!s} answered {copies!r})"

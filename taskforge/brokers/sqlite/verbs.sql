@@ -68,7 +68,8 @@ create temp view settle(queue, now, most_finished, most_results, most_result_byt
     as values(0, 0, 0, 0, 0, 0);
 create temp trigger do_settle instead of insert on settle begin
     insert into match values(new.queue);
-    insert into rerun select new.queue, new.now where exists (select 1 from held where again or error is not null or crashed);
+    insert into rerun
+        select new.queue, new.now where exists (select 1 from held where again or error is not null or crashed);
     insert into finish
         values(new.queue, new.now, new.most_finished, new.most_results, new.most_result_bytes, new.most_dead);
 end;

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from taskforge.worker.notifying import VARIABLES
 from taskforge.worker.orders import Order
+from taskforge.worker.parent.burials import Burials, told
 from taskforge.worker.parent.child import Child, Stage
 from taskforge.worker.parent.errands import Death
-from taskforge.worker.parent.orphans import reap, sweep
 from taskforge.worker.parent.plan import GIVE_UP, Plan
 from taskforge.worker.shared import ChildState
 
@@ -36,11 +35,11 @@ class Crew:
     """`release` gives back what a dead child held. All in one thread."""
 
     def __init__(self, plan: Plan, release: Callable[[Death], None], *, adopts: bool = False) -> None:
-        self.plan, self._release, self._adopts = plan, release, adopts
+        self.plan = plan
         self.children: list[Child] = []
-        self._dead: list[tuple[Child, int, float]] = []
+        self._burials = Burials(release, adopts=adopts)
         self.wanted = plan.processes
-        self._shares = _shares(plan)
+        self._shares = plan.shares()
         if plan.max_jobs is not None:
             self.wanted = len(self._shares)
         self.stopping = self.resting = False
@@ -57,7 +56,7 @@ class Crew:
     def tend(self, now: float) -> None:
         """One look at everybody, at this moment (monotonic seconds)."""
         self._collect(now)
-        self._bury(now)
+        self._burials.tend([child.pid for child in self.children])
         for child in self.children:
             child.look(now)
             self._watch(child, now)
@@ -104,12 +103,12 @@ class Crew:
     @property
     def gone(self) -> bool:
         """Whether nobody is left."""
-        return not self.children and not self._dead
+        return not self.children and not self._burials.due
 
     @property
     def busy(self) -> bool:
         """Whether somebody is on the way, so that the next look should be soon."""
-        return bool(self._dead) or any(not child.was_ready or child.stage is Stage.QUIET for child in self.children)
+        return self._burials.due or any(not child.was_ready or child.stage is Stage.QUIET for child in self.children)
 
     def starts_in(self, now: float) -> float:
         """Seconds until the next child may be started."""
@@ -118,29 +117,13 @@ class Crew:
     # The steps of a look.
 
     def _collect(self, now: float) -> None:
-        if self._adopts:
-            reap([child.pid for child in self.children])
         for child in list(self.children):
             code = child.process.poll()
             if code is not None:
                 self.children.remove(child)
-                self._dead.append((child, code, now))
+                self._burials.add(child, code, now - child.started)
                 self._greet(child)
                 self._count(child, code, now)
-
-    def _bury(self, now: float) -> None:
-        """Give back what the dead held, once nothing that they have started can still be at work on it."""
-        for dead in list(self._dead):
-            child, code, died = dead
-            if code != 0 and not sweep(child.pid):
-                if self._adopts:
-                    reap([each.pid for each in self.children])
-                continue
-            self._dead.remove(dead)
-            name = child.shared.name()
-            if code != 0 and name:
-                self._release(Death(name, child.pid, died - child.started, told(code), child.shared.holdings()))
-            child.let_go()
 
     def _count(self, child: Child, code: int, now: float) -> None:
         """A child has ended: what that means for those that follow."""
@@ -159,10 +142,9 @@ class Crew:
         else:
             self.worst = max(self.worst, int(code != 0))
             again = self._failed(child, code, lived, now)
-        extra = {"pid": child.pid, "exit_code": code, "how": told(code), "lived": lived, "again_in": again}
-        logger.log(
-            logging.WARNING if expected else logging.ERROR, "worker_process_ended", extra={**extra, "jobs": jobs}
-        )
+        level = logging.WARNING if expected else logging.ERROR
+        said = {"pid": child.pid, "exit_code": code, "how": told(code), "lived": lived, "again_in": again, "jobs": jobs}
+        logger.log(level, "worker_process_ended", extra=said)
 
     def _failed(self, child: Child, code: int, lived: float, now: float) -> float:
         """Seconds until the next start. Children that were started together and died together have failed once."""
@@ -199,7 +181,7 @@ class Crew:
                 logger.error("worker_process_not_ready", extra=said)
                 child.kill()
         if now > child.deadline and not child.killed:
-            logger.critical("workers_killed", extra={"pids": str(child.pid), "jobs": _named(child)})
+            logger.critical("workers_killed", extra={"pids": [child.pid], "jobs": _named(child)})
             child.kill()
         if child.was_ready and not child.killed:
             self._listen(child)
@@ -225,11 +207,11 @@ class Crew:
         if child.silence > self.plan.killed_after:
             self.silenced += 1
             said = {"pid": child.pid, "silent_for": child.silence, "jobs": _named(child)}
-            logger.critical("worker_process_silent", extra={**said, "what": "it is killed"})
+            logger.critical("worker_process_killed", extra=said)
             child.kill()
         elif child.silence > self.plan.asked_after and not child.stacks_asked:
             said = {"pid": child.pid, "silent_for": child.silence, "jobs": _named(child)}
-            logger.error("worker_process_silent", extra={**said, "what": "its stacks follow"})
+            logger.error("worker_process_silent", extra=said)
             child.tell_stacks()
 
     def _recycle(self, child: Child) -> None:
@@ -284,25 +266,7 @@ class Crew:
         return {name: value for name, value in environ.items() if name not in VARIABLES}
 
 
-def told(code: int) -> str:
-    """How a process ended, in words."""
-    if code >= 0:
-        return f"ended with exit code {code}"
-    try:
-        return f"was ended by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"was ended by signal {-code}"
-
-
 def _named(child: Child) -> str | None:
     jobs = [holding.id for holding in child.jobs()]
     more = f" and {len(jobs) - NAMED} more" if len(jobs) > NAMED else ""
     return " ".join(jobs[:NAMED]) + more or None
-
-
-def _shares(plan: Plan) -> list[int]:
-    """How many jobs each child may run, so that they are `max_jobs` altogether."""
-    if plan.max_jobs is None:
-        return []
-    count = min(plan.processes, plan.max_jobs)
-    return [plan.max_jobs // count + (1 if at < plan.max_jobs % count else 0) for at in range(count)]

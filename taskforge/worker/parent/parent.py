@@ -54,8 +54,9 @@ class Parent:
         """
         with self.inbox:
             try:
+                patience = 0.0
                 while True:
-                    for signum in self.inbox.take(self._patience()):
+                    for signum in self.inbox.take(patience):
                         self._heed(signum)
                     now = self._turned = time.monotonic()
                     self._look(now)
@@ -63,6 +64,7 @@ class Parent:
                         return self._give_up(self.crew.end)
                     if self.crew.gone and (self.crew.stopping or (self.plan.finite and not self.crew.wanted)):
                         return self.crew.worst
+                    patience = self._patience()
             finally:
                 self._abandon()
                 self.errands.close()
@@ -154,7 +156,7 @@ class Parent:
 
     def _rest(self, resting: bool) -> None:
         if resting is not self.crew.resting and not self.crew.stopping:
-            logger.info("workers_resting" if resting else "workers_resumed")
+            logger.info("workers_rest", extra={"resting": resting})
             self.crew.rest(resting)
 
     def _suspend(self) -> None:

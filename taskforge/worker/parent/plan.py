@@ -73,3 +73,10 @@ class Plan:
     def again_in(self, failures: int) -> float:
         """How long (seconds) to wait after so many deaths at start in a row."""
         return min(LONGEST_WAIT, self.first_wait * 2.0 ** (failures - 1)) if failures else 0.0
+
+    def shares(self) -> list[int]:
+        """How many jobs each child may run, so that they are `max_jobs` altogether; none without that bound."""
+        if self.max_jobs is None:
+            return []
+        count = min(self.processes, self.max_jobs)
+        return [self.max_jobs // count + (1 if at < self.max_jobs % count else 0) for at in range(count)]

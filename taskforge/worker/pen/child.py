@@ -120,7 +120,10 @@ class Inside:
                 outcome = self._call(run)
         finally:
             self.run = None
-        told = outcome_to_plain(self._settled(run, outcome), FRAMES_ABOVE)
+        try:
+            told = outcome_to_plain(self._settled(run, outcome), FRAMES_ABOVE)
+        except BaseException as error:  # a stranger's code runs in there, too
+            told = outcome_to_plain(GivenUp(error))
         self.reporter.finish(run, number)
         sys.stdout.flush()
         return ["ended", number, told, [list(job) for job in run.then]]

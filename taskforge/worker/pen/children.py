@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -9,6 +10,8 @@ from collections.abc import Callable
 from taskforge.worker.pen.home import Home
 from taskforge.worker.pen.limits import resident
 from taskforge.worker.pen.process import Child
+
+logger = logging.getLogger("taskforge.worker")
 
 #: How long (seconds) a child that is no longer needed may take to end.
 PARTING = 5.0
@@ -144,7 +147,11 @@ class Children:
                     self._free.notify()
                     if self.stopping:
                         self._leave(self._idle.pop(), 0.0)
-            self._look(time.monotonic())
+            try:
+                self._look(time.monotonic())
+            except Exception:  # the next look is as good
+                logger.exception("pen_stumbled")
+                time.sleep(PACE)
 
     def _is_missing(self) -> bool:
         """Whether one more is needed: one for each caller that waits, and the spares."""

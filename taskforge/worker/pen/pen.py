@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 from taskforge.app import Taskforge
-from taskforge.errors import AppError, DecodeError, MemoryExceeded, ProcessDied
+from taskforge.errors import AppError, DecodeError, MemoryExceeded, PayloadError, ProcessDied
 from taskforge.failure import CarriedError
 from taskforge.isolate import Isolate
 from taskforge.outcome import Crashed, Failed, HandedBack, Outcome
@@ -154,7 +154,7 @@ class Pen:
             if run.should_stop or child.exceeded or self.children.stopping:
                 return self._died(child, run)
             raise
-        except (EOFError, OSError, DecodeError):
+        except (EOFError, OSError, PayloadError):
             return self._died(child, run)
         finally:
             child.end()

@@ -7,6 +7,7 @@ import socket
 import struct
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 
 from taskforge.codec import Codec
 from taskforge.errors import DecodeError
@@ -35,6 +36,16 @@ class Pipe:
             raise ValueError(f"a message of {len(data):,} bytes is too large for a child")
         with self._lock:
             self.sock.sendall(_HEAD.pack(len(data)) + data)
+
+    def try_send(self, message: Sequence[object]) -> None:
+        """Send a short one, unless that would have to wait: for another one that is being sent, or for the reader."""
+        data = self._codec.plain(list(message))
+        if self._lock.acquire(blocking=False):
+            try:
+                with suppress(OSError):  # full, or nobody is there any more
+                    self.sock.send(_HEAD.pack(len(data)) + data, socket.MSG_DONTWAIT)
+            finally:
+                self._lock.release()
 
     def receive(self) -> Message:
         """The next one. Raises EOFError when there is no more, DecodeError for what is none, TimeoutError as set."""

@@ -11,7 +11,7 @@ import threading
 import time
 from contextlib import suppress
 
-from taskforge.errors import AppError, DecodeError, ProcessDied
+from taskforge.errors import AppError, PayloadError, ProcessDied
 from taskforge.outcome import Failed
 from taskforge.run import Run
 from taskforge.sizes import told
@@ -67,7 +67,7 @@ class Child:
         try:
             self._pipe.send(["home", home])
             self._process = _start(theirs)
-        except OSError as error:
+        except (OSError, ValueError, MemoryError) as error:
             self._cause = error
             ours.close()
         finally:
@@ -92,7 +92,7 @@ class Child:
             raise StartFailed(
                 AppError(f"a process for isolated runs was not ready after {limit:g} s: does importing the app end?")
             ) from None
-        except (EOFError, OSError, DecodeError):
+        except (EOFError, OSError, PayloadError):
             raise StartFailed(ProcessDied(f"a process for isolated runs ended at its start: {self.bury()}")) from None
         match message:
             case ["ready", int(needs), int(first_peak)]:
@@ -108,8 +108,9 @@ class Child:
         with self._lock:
             self.run, self._number = run, self._number + 1
             self.jobs += 1
-            self._pipe.send(["run", self._number, run.task, module, memory, *run.delivery])
-            return self._number
+        # Not under the lock: a child that stands still does not read, and must be killed all the same.
+        self._pipe.send(["run", self._number, run.task, module, memory, *run.delivery])
+        return self._number
 
     def end(self) -> None:
         """The run has ended: nobody asks it to stop from here on."""
@@ -117,7 +118,7 @@ class Child:
             self.run = None
 
     def receive(self) -> Message:
-        """What it says next. Raises EOFError, OSError or DecodeError when it will say nothing more."""
+        """What it says next. Raises EOFError, OSError or PayloadError when it will say nothing more."""
         return self._pipe.receive()
 
     def ask(self, run: Run, patience: float) -> None:
@@ -126,8 +127,8 @@ class Child:
             if self.run is not run or run.cause is None or self.kill_at < float("inf") or self._ended is not None:
                 return
             self.kill_at = time.monotonic() + patience
+            self._pipe.try_send(["stop", self._number, str(run.cause)])
             with suppress(OSError):  # dead already: whoever waits for it will see
-                self._pipe.send(["stop", self._number, str(run.cause)])
                 os.kill(self.pid, signal.SIGTERM)
 
     def dismiss(self, patience: float) -> None:
@@ -135,8 +136,7 @@ class Child:
         self.kill_at = time.monotonic() + patience
         if self._process is None or self._ended is not None:
             return
-        with suppress(OSError):
-            self._pipe.send(["enough"])
+        self._pipe.try_send(["enough"])
 
     def is_alive(self) -> bool:
         """Whether it still listens."""
