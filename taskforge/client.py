@@ -18,6 +18,7 @@ from taskforge.carrier import Carrier, NotSent
 from taskforge.errors import BrokerRefused, BrokerUnavailable, EnqueueFailed, WouldBlock
 from taskforge.job import Enqueued, NewJob
 from taskforge.settings import Settings
+from taskforge.shield import SHIELDED
 from taskforge.watch import EndWatch
 
 if TYPE_CHECKING:
@@ -52,8 +53,9 @@ class Client:
         done: list[Enqueued] = []
         batch: Sequence[NewJob] = ()
         try:
-            for batch in batches(jobs):
-                done += self.carrier.carry(batch, deadline)
+            with SHIELDED:
+                for batch in batches(jobs):
+                    done += self.carrier.carry(batch, deadline)
         except (BrokerUnavailable, BrokerRefused) as error:
             raise enqueue_failed(error, jobs, len(done), len(batch)) from error
         return done
@@ -69,15 +71,17 @@ class Client:
 
     def change(self, call: Callable[[Stamp], T], patience: float | None = None) -> T:
         """The answer to a changing call, sent under one stamp until it is answered."""
-        sender = self._senders.take()
-        stamp = sender.stamp()
-        answer = resend(lambda: call(stamp), self.broker, self.patience if patience is None else patience)
-        self._senders.give_back(sender)
-        return answer
+        with SHIELDED:
+            sender = self._senders.take()
+            stamp = sender.stamp()
+            answer = resend(lambda: call(stamp), self.broker, self.patience if patience is None else patience)
+            self._senders.give_back(sender)
+            return answer
 
     def read(self, call: Callable[[], T]) -> T:
         """The answer to a call that changes nothing."""
-        return resend(call, self.broker, self.patience)
+        with SHIELDED:
+            return resend(call, self.broker, self.patience)
 
     def close(self) -> None:
         """Let the broker's connections go."""

@@ -15,6 +15,7 @@ from taskforge.brokers.protocol import LOOK_EVERY, Broker
 from taskforge.brokers.resend import resend
 from taskforge.errors import BrokerError
 from taskforge.job import JobRecord
+from taskforge.shield import SHIELDED
 
 logger = logging.getLogger("taskforge.watch")
 
@@ -65,8 +66,9 @@ class EndWatch:
 
     def look(self, queue: str | None, job_id: str) -> list[JobRecord]:
         """The job's records now; of those that have not ended, the end will be told."""
-        waiter = self._listening()
-        return resend(lambda: waiter.watch(queue, job_id), self._broker, self._patience)
+        with SHIELDED:
+            waiter = self._listening()
+            return resend(lambda: waiter.watch(queue, job_id), self._broker, self._patience)
 
     def close(self) -> None:
         """Stop listening; callers go on by reading alone. Not in a forked child: the waiter is its parent's there."""

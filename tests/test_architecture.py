@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = [
     "errors clock settings sizes",
     "job settlement retry outcome isolate checks options failure scaling",
-    "signals codec ids locations around",
+    "signals codec ids locations around shield",
     "brokers",
     *[
         "watch",

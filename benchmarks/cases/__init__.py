@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from benchmarks.cases import cost, enqueue, isolated, latency, load, throughput
+from benchmarks.cases import cost, enqueue, isolated, latency, load, throughput, workers
 from benchmarks.cases import peers as beside_peers
 from benchmarks.harness.model import Case, Size
 
-FAMILIES = (throughput, enqueue, latency, load, isolated, cost)
+FAMILIES = (throughput, enqueue, latency, load, isolated, workers, cost)
 
 
 def every(size: Size, peers: Collection[str]) -> list[Case]:

@@ -23,8 +23,8 @@ def main() -> None:
             "bare_ms": run("-c", "pass"),
             "import_ms": run("-c", "import taskforge"),
             "help_ms": run("-m", "taskforge", "--help"),
-            "first_job_ms": first_job(Path(options["scratch"]) / f"one-{i}", "1"),
-            "first_job_under_parent_ms": first_job(Path(options["scratch"]) / f"two-{i}", "2"),
+            "first_job_ms": first_job(Path(options["scratch"]) / f"one-{i}", "--alone"),
+            "first_job_under_parent_ms": first_job(Path(options["scratch"]) / f"two-{i}", "--processes", "2"),
         }
         for name, seconds in once.items() if i else ():  # the first time writes bytecode
             found.setdefault(name, []).append(seconds * 1e3)
@@ -39,13 +39,13 @@ def run(*arguments: str) -> float:
     return time.perf_counter() - start
 
 
-def first_job(path: Path, processes: str) -> float:
+def first_job(path: Path, *how: str) -> float:
     """Seconds from starting `taskforge worker` to the run of a job that waited for it."""
     app = ["-m", "taskforge", "-A", "benchmarks.programs.started_app"]
     _call([*app, "enqueue", "first", str(path)])
     start = time.monotonic()
     process = subprocess.Popen(
-        [sys.executable, *app, "worker", "--processes", processes], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, *app, "worker", *how], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
         until(lambda: path.exists() and path.read_text(), 15, "the first job")

@@ -144,7 +144,7 @@ def _parent(session: Session, wanted: Wanted, names: list[str], outside: Outside
     goal = Goal(low, high, settings.drain_time.total_seconds())
     plan = Plan(
         command=wanted.child(session.app_path or ""),
-        processes=goal.within(1) if wanted.autoscale else wanted.processes or cores(),
+        processes=low if wanted.autoscale else wanted.processes or cores(),
         settings=settings,
         cells=threads + slots,
         queues=names,

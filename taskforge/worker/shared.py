@@ -188,6 +188,11 @@ class Shared:
             self._append(frame)
         return first
 
+    @property
+    def has_claimed(self) -> bool:
+        """Whether it has noted any claim."""
+        return bool(self._words[_TURNS] or struct.unpack_from("=Q", self._memory, self._starts[0])[0])
+
     def _append(self, frame: bytes) -> bool:
         """Write it, then count it in: a child that dies in between has not noted it. False when there is no room."""
         end = self._at + len(frame)

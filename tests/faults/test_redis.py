@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 
 import pytest
 import redis
 
+from taskforge import BrokerUnavailable, Taskforge
 from taskforge.testing.proxy import Proxy
 from tests.faults.under_load import LIMIT, Load
 from tests.servers import Engine, Server, serve, start, stop, wait_until
@@ -163,7 +166,7 @@ def test_a_network_that_refuses_is_knocked_at_without_haste(proxy: Proxy, caplog
     with load.running():
         proxy.refuse()
         load.wait_for_outage()
-        load.assert_idle(0.5)
+        load.assert_idle(2.5)  # long enough for several exchanges to be tried
         proxy.restore()
         load.assert_recovers()
 
@@ -241,6 +244,19 @@ def test_a_server_without_room_for_another_client_is_asked_again(own: Server, ca
     load.assert_one_outage()
 
 
+def test_a_server_without_room_is_one_that_does_not_answer_yet() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        full = threading.Thread(target=_say, args=(listener, b"-ERR max number of clients reached\r\n"), daemon=True)
+        full.start()
+
+        with Taskforge("shop", broker=f"redis://127.0.0.1:{listener.getsockname()[1]}") as app:
+            with pytest.raises(BrokerUnavailable, match="max number of clients"):
+                app.broker.open()
+
+        listener.shutdown(socket.SHUT_RDWR)
+        full.join(LIMIT)
+
+
 def test_workers_go_on_after_a_restart_with_empty_memory(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
     with serve(engine) as own, ExitStack() as restarted:
         load = Load(own.url, caplog)
@@ -258,3 +274,13 @@ def test_workers_go_on_after_a_restart_with_empty_memory(engine: Engine, caplog:
 def _kill(server: Server) -> None:
     os.kill(server.pid, signal.SIGKILL)
     os.waitid(os.P_PID, server.pid, os.WEXITED | os.WNOWAIT)  # `serve` collects it
+
+
+def _say(listener: socket.socket, reply: bytes) -> None:
+    """Answer the first request of every connection so, until the listener is closed."""
+    with suppress(OSError):
+        while True:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(reply)

@@ -7,6 +7,9 @@ import logging
 import pytest
 
 from taskforge import BrokerUnsupported, Taskforge
+from taskforge.brokers.protocol import BrokerSettings
+from taskforge.brokers.redis import RedisBroker
+from tests.bad_input.fake_redis import fake_redis
 from tests.faults.durability import failover, kill
 from tests.servers import Engine, serve
 
@@ -49,3 +52,15 @@ def test_disk_is_refused_where_not_each_write_is_fsynced(engine: Engine, fsync: 
         with Taskforge("shop", broker=own.url, durability="disk") as app:
             with pytest.raises(BrokerUnsupported, match=r"set appendfsync always|WAITAOF"):
                 app.broker.open()
+
+
+def test_every_replica_that_keeps_up_must_confirm_and_no_other() -> None:
+    replicas = ["state=online,offset=9,lag=0", "state=online,offset=9,lag=1", "state=online,lag=9", "state=wait_bgsave"]
+    told = "".join(f"slave{at}:ip=10.0.0.{at},port=6379,{replica}\r\n" for at, replica in enumerate(replicas))
+
+    with fake_redis(f"redis_version:7.2.4\r\nrole:master\r\nconnected_slaves:4\r\n{told}") as url:
+        broker = RedisBroker(url, BrokerSettings("t", durability="replicated"))
+        broker.open()
+        broker.close()
+
+    assert broker._wire._confirm[0][:2] == ("WAIT", 2)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+import socket
+import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 
 import pytest
@@ -59,6 +61,17 @@ def test_a_sentinel_that_does_not_answer_is_passed_over(standing: Watched) -> No
         broker.close()
     finally:
         standing.sentinels[0].process.send_signal(signal.SIGCONT)
+
+
+def test_a_sentinel_that_names_a_replica_is_not_believed(standing: Watched) -> None:
+    replica = str(standing.servers[1].port)
+    with _sentinel_that_says("127.0.0.1", replica) as port:
+        broker = a_broker(with_password(standing).replace("s3cret@", f"s3cret@127.0.0.1:{port},"))
+
+        broker.open()
+
+        assert broker.describe().endswith(f"(master 127.0.0.1:{standing.servers[0].port})")
+        broker.close()
 
 
 def test_an_unknown_master_is_refused_with_the_known_ones(standing: Watched) -> None:
@@ -145,3 +158,25 @@ def _enqueued(app: Taskforge, job: str) -> bool:
         app.by_name("shop.work").using(job_id=job).enqueue()
         return True
     return False
+
+
+@contextmanager
+def _sentinel_that_says(host: str, port: str) -> Iterator[int]:
+    """The port of one that names this master, whatever it is asked, in words that are new."""
+    master = b"*2\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n" % (len(host), host.encode(), len(port), port.encode())
+    facts = b"*2\r\n$12\r\nconfig-epoch\r\n$2\r\n99\r\n"
+
+    def answer() -> None:
+        with suppress(OSError):  # the listener is closed at the end
+            while True:
+                connection, _ = listener.accept()
+                with connection:
+                    while request := connection.recv(4096):
+                        connection.sendall(master if b"GET-MASTER" in request else facts)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(LIMIT)

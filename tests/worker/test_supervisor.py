@@ -64,6 +64,16 @@ def test_a_child_that_dies_is_replaced_at_once_and_what_it_held_is_given_back(ho
     assert (death.name, death.pid, death.how) == (f"host.{victim}.cafe", victim, "was ended by SIGKILL")
 
 
+def test_those_that_took_jobs_are_replaced_soon_however_often_they_die(household: Make) -> None:
+    house = household("ready 9")
+    crew = house.start(processes=2, first_wait=0.01)
+
+    house.until_said("ready", times=4 * GIVE_UP)
+
+    assert (crew.end, crew.failures) == (None, 0)
+    assert crew.starts_in(time.monotonic()) <= 0.01
+
+
 def test_a_child_that_ends_in_order_by_itself_is_replaced_and_has_nothing_to_give_back(household: Make) -> None:
     house = household("ready 0")
     house.start()

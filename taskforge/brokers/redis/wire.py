@@ -51,7 +51,7 @@ class Wire:
         self._confirm = (command,)
 
     def require_replicas(self, count: int) -> None:
-        """Believe a change that is confirmed by WAIT once so many replicas have it; ask again soon how many there are."""
+        """Believe a change that WAIT confirms once so many replicas have it; check again soon how many there are."""
         self._copies, self._check_again_at = count, time.monotonic() + CHECK_REPLICAS_EVERY
         self._confirm = tuple((name, count, *rest) for name, _, *rest in self._confirm)
 

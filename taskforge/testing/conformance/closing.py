@@ -74,7 +74,7 @@ class Closing(Suite):
         assert not rig.broker.report(a, b"late")
         again = rig.claim_one()
         assert again.number > a.number
-        assert (rig.settle(ack(a)), rig.settle(ack(again))) == ({0}, frozenset())
+        assert [rig.settle(ack(each)) for each in (a, again)] == [frozenset({0}), frozenset()]
 
     # Said again, or of too much
 

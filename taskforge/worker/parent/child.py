@@ -73,6 +73,11 @@ class Child:
         return self.shared.state
 
     @property
+    def has_begun(self) -> bool:
+        """Whether it takes jobs, or did. A first job may hold the interpreter before it could say so itself."""
+        return self.state not in (ChildState.STARTING, ChildState.WAITING) or self.shared.has_claimed
+
+    @property
     def serves(self) -> bool:
         """Whether it takes jobs."""
         return self.state is ChildState.READY and self.stage in (Stage.STANDING, Stage.DOOMED)
@@ -87,7 +92,7 @@ class Child:
         elapsed, self._looked = now - self._looked, now
         age = self.shared.beat_age(now)
         beat = None if age is None else round(now - age, 3)
-        if beat is None or beat != self._beat or self.state is ChildState.WAITING:
+        if not self.was_ready or beat != self._beat:
             self._beat, self.silence, self.stacks_asked = beat, 0.0, False
         else:
             self.silence += min(elapsed, LONGEST_LOOK)

@@ -43,7 +43,9 @@ class Crew:
         if plan.max_jobs is not None:
             self.wanted = len(self._shares)
         self.stopping = self.resting = False
-        self.failures, self._failed_at = 0, float("-inf")
+        #: Rounds in a row in which children ended that never took jobs; and those that had, but died young.
+        self.failures = self._crashes = 0
+        self._failed_at = float("-inf")
         self._start_at = 0.0
         self._ever_ready = False
         #: 1 once a child has ended in disorder; when told to stop, while stopping.
@@ -85,7 +87,7 @@ class Crew:
         self.stopping, self.worst = True, 0
         for child in self.children:
             child.leave(now, self.plan.patience)
-            if child.state in (ChildState.STARTING, ChildState.WAITING):
+            if not child.has_begun:
                 child.kill()
 
     def hurry(self) -> None:
@@ -147,14 +149,22 @@ class Crew:
         logger.log(level, "worker_process_ended", extra=said)
 
     def _failed(self, child: Child, code: int, lived: float, now: float) -> float:
-        """Seconds until the next start. Children that were started together and died together have failed once."""
-        if child.was_ready and lived >= self.plan.young:
-            self.failures = 0
-            return 0.0
-        if child.started >= self._failed_at:
-            self.failures, self._failed_at = self.failures + 1, now
-            wait = self.plan.again_in(self.failures - (1 if child.was_ready else 0))
+        """Seconds until the next start. Children that were started together and died together have failed once.
+
+        One that has taken jobs is missed: its successor waits little, and only if the one before has died young, too.
+        """
+        young = lived < self.plan.young
+        if child.started >= self._failed_at and not (child.was_ready and not young):
+            self._failed_at = now
+            if child.was_ready:
+                self._crashes += 1
+                wait = self.plan.first_wait if self._crashes > 1 else 0.0
+            else:
+                self.failures += 1
+                wait = self.plan.again_in(self.failures)
             self._start_at = max(self._start_at, now + wait)
+        elif child.was_ready and not young:
+            self._crashes = 0
         if not any(other.was_ready for other in self.children):
             self._despair(child, code)
         return self.starts_in(now)
@@ -187,13 +197,13 @@ class Crew:
             self._listen(child)
             self._recycle(child)
         if child.was_ready and now - child.started > self.plan.young and child.started >= self._failed_at:
-            self.failures = 0
+            self._crashes = 0
 
     def _greet(self, child: Child) -> None:
         """Take note that it takes jobs, or did."""
-        if child.was_ready or child.state in (ChildState.STARTING, ChildState.WAITING):
+        if child.was_ready or not child.has_begun:
             return
-        child.was_ready = True
+        child.was_ready, self.failures = True, 0
         limit = self.plan.memory_per_child
         if limit is not None and not self._ever_ready and (needs := child.rss()) >= limit:
             what = f"{limit >> 20} MiB a child are less than an idle one needs, {needs >> 20} MiB"

@@ -104,7 +104,7 @@ class Parent:
         crew, now = self.crew, time.monotonic()
         if crew.busy or crew.stopping:
             return BRISK
-        waits = [PACE, self.outside.pace]
+        waits = [PACE, self.outside.pace, self.plan.asked_after / 4]
         if starts_in := crew.starts_in(now):
             waits.append(starts_in)
         if self.scaler is not None:

@@ -57,9 +57,11 @@ class Children:
     def take(self, reuse: int, memory: int | None, given_up: Callable[[], bool]) -> Child | None:
         """One that has run fewer than `reuse` jobs, all under this memory limit; None when the caller gives up."""
         with self._lock:
-            while (child := self._pick(reuse, memory)) is None:
+            while True:
                 if given_up() or self.stopping:
                     return None
+                if (child := self._pick(reuse, memory)) is not None:
+                    break
                 self._wait()
             self._busy.add(child)
             if not child.jobs:
