@@ -20,7 +20,7 @@ def main() -> None:
     on_redis = options["broker"] == "redis"
     url = options["url"] if on_redis else f"sqlite:///{Path(options['scratch']) / 'idle.db'}"
     watch = Redis(options["direct"]) if on_redis else None
-    worker = ["-m", "taskforge", "-A", "benchmarks.programs.started_app", "worker", "--processes", "1"]
+    worker = ["-m", "taskforge", "-A", "benchmarks.programs.started_app", "worker", "--alone"]
     process = subprocess.Popen(
         [sys.executable, *worker], env={**os.environ, "BENCH_BROKER": url}, stderr=subprocess.PIPE, text=True
     )
