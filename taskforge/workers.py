@@ -154,8 +154,8 @@ class Heed:
         self.draining = False
 
     def take(self, wishes: Sequence[Wish]) -> list[tuple[Desire, datetime]]:
-        """What is to be done once, newly asked since the last answer, in order, with when it was asked. `draining` is up
-        to date then.
+        """What is to be done once, newly asked since the last answer, in order, with when. `draining` is up to date
+        then.
         """
         first, before = self._seen is None, self._seen or {}
         self._seen = {(wish.target, wish.about): wish.at for wish in wishes}

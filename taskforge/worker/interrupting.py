@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from contextlib import AbstractContextManager, nullcontext
-from types import TracebackType
+from types import FrameType, TracebackType
 
 from taskforge.errors import StopRequested
 from taskforge.run import Run
@@ -20,10 +20,7 @@ _raise_in = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_ulong, ctypes.py_object)(
 )
 _NULL = ctypes.py_object()
 #: Packages whose code holds what other threads need, too: a lock that is never let go would stop the whole process.
-SPARED = frozenset(
-    ["taskforge", "logging", "threading", "queue", "concurrent", "importlib", "_frozen_importlib"]
-    + ["_frozen_importlib_external"]
-)
+SPARED = frozenset(["taskforge", "logging", "threading", "queue", "concurrent", "importlib", "_frozen_importlib"])
 #: A thread that is in there is looked at again after so many seconds, and ever later, up to the second number.
 FIRST_PAUSE, LONGEST_PAUSE = 0.001, 0.05
 
@@ -43,7 +40,7 @@ class Interruptible:
     def __init__(self, run: Run) -> None:
         self._run, self._thread = run, threading.get_ident()
         self._lock = threading.Lock()
-        self._outside = sys._getframe()
+        self._outside: FrameType | None = None
         self._aimed = self._fired = self._wanted = False
         self._held = 0
 
@@ -117,4 +114,4 @@ class Interruptible:
             if self._fired:
                 _raise_in(self._thread, _NULL)
         here.interrupter = None
-        del self._outside
+        self._outside = None

@@ -123,7 +123,7 @@ class Judge:
     def _retry_or_bury(self, run: Run, error: BaseException, reason: str) -> Settlement:
         rule, age = run.options.retry, self._age(run.delivery)
         try:
-            delay = rule.next_delay(run.attempt, lineage(error), error, age, self._own_backoff(run))
+            delay = rule.next_delay(run.attempt, lineage(error), error, age, own_backoff(run))
         except BaseException:  # SystemExit, too: a backoff may be any code
             logger.exception("backoff_failed", extra={"job": run.id, "task": run.task})
             delay = rule.next_delay(run.attempt, lineage(error), error, age)
@@ -131,13 +131,6 @@ class Judge:
             return self.bury(run.delivery, reason, error, took=_took(run))
         blob = self._error(run.delivery, error)
         return Requeue(run.delivery, timedelta(seconds=delay), True, run.options.keep, blob)
-
-    def _own_backoff(self, run: Run) -> Callable[[int, BaseException], float | None] | None:
-        """The callable backoff of the task's declaration, unless this job was given another retry."""
-        declared = run.task_object.options.get("retry")
-        if not isinstance(declared, Retry) or declared.travels or RetryRule.of(declared) != run.options.retry:
-            return None
-        return declared.backoff
 
     def _postpone(self, run: Run, delay: timedelta, counts: bool, error: BaseException) -> Settlement:
         rule = run.options.retry
@@ -202,3 +195,11 @@ def _final(run: Run, outcome: Outcome) -> Outcome:
 
 def _took(run: Run) -> timedelta:
     return timedelta(0, run.took)
+
+
+def own_backoff(run: Run) -> Callable[[int, BaseException], float | None] | None:
+    """The callable backoff of the task's declaration, unless this job was given another retry."""
+    declared = run.task_object.options.get("retry")
+    if not isinstance(declared, Retry) or declared.travels or RetryRule.of(declared) != run.options.retry:
+        return None
+    return declared.backoff

@@ -116,7 +116,7 @@ class Warden:
             logger.warning("run_timed_out", extra={"job": run.id, "task": run.task})
             run.request_stop(StopCause.TIMEOUT)
             self._dues.add(run, now + self.stop_grace)
-        elif now - self._asked[run] > self.stop_grace:
+        elif now - self._asked[run] > self.stop_grace and not run.isolated:  # whose process is killed by the pen
             self._overstayed(run)
             self._dues.add(run, now)
         else:

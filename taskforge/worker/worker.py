@@ -39,10 +39,8 @@ logger = logging.getLogger("taskforge.worker")
 HURRIED_GRACE = 0.5
 #: An event loop that does not turn for this long (seconds) never will: the run that blocks it is given up.
 LOOP_PATIENCE = 30.0
-#: How long (seconds) the threads that only hear and tell may take: nothing is lost with them.
-RELATIONS_END = 2.0
-#: What is wrapped around a worker has this long (seconds) to be left where runs are given up: the loop may be blocked.
-WRAPPERS_END = 3.0
+#: How long (seconds) idle processes of the pen, and threads that only hear and tell, may take to end.
+HELPERS_END = 3.0
 #: How long (seconds) the loops may take to end once they were told to.
 LOOPS_END = LAST_EXCHANGE + 10.0
 
@@ -290,9 +288,9 @@ class Worker:
         self._loops[0].join(LOOPS_END)
         self.keeper.stop()
         self._loops[1].join(LOOPS_END)
-        self.relations.stop(RELATIONS_END)
+        self.relations.stop(HELPERS_END)
         self.threads.stop(HURRIED_GRACE)
-        self.pen.stop(HURRIED_GRACE)
+        self.pen.stop(HELPERS_END)
         self._wrapped.close()
         self.loop.stop(HURRIED_GRACE)
         self.app.working = False

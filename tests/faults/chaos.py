@@ -58,7 +58,7 @@ OF_REDIS = {
 #: Seconds without any job ending after which a run that has no more faults to come is given up.
 STUCK = 60.0
 #: Seconds between two faults at least.
-PAUSE = 1.0
+PAUSE = 2.0
 #: Seconds that a fault lasts at most, where it lasts.
 LONGEST = 4.0
 

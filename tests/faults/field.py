@@ -63,7 +63,11 @@ class Field:
         self._kill(_chosen(self._workers(), which))
 
     def kill_isolated_child(self, which: int) -> None:
-        self._kill(_chosen([each for worker in self._workers() for each in children(worker)], which))
+        """Of a parent that serves: one that cannot start its first child takes that for a defect of the app."""
+        now = time.monotonic()
+        serving = [parent for parent in self.parents if now > self.born[parent.pid] + YOUNG]
+        workers = [worker for parent in serving for worker in children(parent.pid)]
+        self._kill(_chosen([each for worker in workers for each in children(worker)], which))
 
     def kill_half(self, which: int) -> None:
         """Every worker process of one parent."""

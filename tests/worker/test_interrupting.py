@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import sys
 import threading
 import time
@@ -140,6 +141,7 @@ def test_what_has_not_struck_when_the_function_ends_is_taken_back_and_nothing_is
 ) -> None:
     fired: list[object] = []
     monkeypatch.setattr(interrupting, "_raise_in", lambda thread, what: fired.append(what))
+    monkeypatch.setattr(interrupting, "SPARED", frozenset())
     task = app.task(interrupt=True, name="task")(lambda: None)
     first, second = run_of(app, task), run_of(app, task)
 
@@ -156,23 +158,19 @@ def test_what_has_not_struck_when_the_function_ends_is_taken_back_and_nothing_is
 def test_of_thousands_of_quick_runs_only_those_that_were_asked_are_struck_and_only_inside(
     app: Taskforge, threads: Threads, impatient: None
 ) -> None:
-    inside: set[int] = set()
     strays: list[BaseException] = []
 
     @app.task(interrupt=True)
     def quick(n: int) -> int:
-        me = threading.get_ident()
-        inside.add(me)
-        try:
-            return sum(range(n % 300))
-        finally:
-            inside.discard(me)
+        while n % 20 == 0:  # these go on until they are struck
+            pass
+        return sum(list(range(n)))
 
     def hook(told: threading.ExceptHookArgs) -> None:
         strays.append(told.exc_value or told.exc_type())
 
     before, threading.excepthook = threading.excepthook, hook
-    runs = [run_of(app, quick, n) for n in range(3_000)]
+    runs = [run_of(app, quick, n) for n in range(2_000)]
     asked, spared = runs[::2], set(runs[1::2])
     try:
         threads.start(*runs)
@@ -187,4 +185,83 @@ def test_of_thousands_of_quick_runs_only_those_that_were_asked_are_struck_and_on
     assert all(thread.is_alive() for thread in threads.executor._threads)
     assert all(isinstance(threads.ended[run], Succeeded) for run in spared)
     assert all(isinstance(threads.ended[run], Succeeded | Dropped) for run in asked)
-    assert any(isinstance(threads.ended[run], Dropped) for run in asked)
+    assert all(isinstance(threads.ended[run], Dropped) for run in runs[::20])
+
+
+def test_a_run_that_speaks_to_the_broker_is_interrupted_after_it_has_spoken(app: Taskforge, threads: Threads) -> None:
+    inside, may_end = threading.Event(), threading.Event()
+    seen: list[bool] = []
+
+    @app.task(interrupt=True)
+    def speaks() -> None:
+        def call() -> None:
+            inside.set()
+            seen.append(may_end.wait(20))
+
+        app.client.read(call)
+        seen.append(False)  # never: it is raised as soon as the call is over
+
+    run = run_of(app, speaks)
+    threads.start(run)
+    inside.wait(20)
+
+    run.request_stop(StopCause.CANCEL)
+    may_end.set()
+
+    assert isinstance(threads.wait(run), Dropped)
+    assert seen == [True]
+
+
+def test_a_run_is_not_interrupted_while_it_holds_what_others_need(app: Taskforge, threads: Threads) -> None:
+    inside, may_end = threading.Event(), threading.Event()
+    written: list[str] = []
+
+    class Slow(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            inside.set()
+            while not may_end.is_set():
+                pass
+            written.append(record.getMessage())
+
+    log = logging.getLogger("of a task")
+    log.addHandler(slow := Slow())
+
+    @app.task(interrupt=True)
+    def logs() -> None:
+        log.warning("whole")
+        for _ in itertools.count():
+            pass
+
+    run = run_of(app, logs)
+    threads.start(run)
+    inside.wait(20)
+
+    run.request_stop(StopCause.CANCEL)
+    may_end.set()
+
+    assert isinstance(threads.wait(run), Dropped)
+    assert written == ["whole"]
+    log.removeHandler(slow)
+
+
+def test_an_error_of_a_call_to_the_broker_is_not_replaced_by_the_interruption(app: Taskforge) -> None:
+    run = run_of(app, app.task(interrupt=True, name="task")(lambda: None))
+
+    def call() -> None:
+        run.request_stop(StopCause.CANCEL)
+        raise KeyError("of the call")
+
+    caught: list[BaseException] = []
+
+    def function() -> None:
+        try:
+            app.client.read(call)
+        except KeyError as error:
+            caught.append(error)
+        for _ in itertools.count():
+            pass
+
+    with pytest.raises(StopRequested), interruptible(run):
+        function()
+
+    assert len(caught) == 1

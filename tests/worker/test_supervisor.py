@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -13,6 +14,7 @@ import pytest
 
 from taskforge import Taskforge
 from taskforge.settings import Settings
+from taskforge.worker.notifying import Outside
 from taskforge.worker.parent import Parent
 from taskforge.worker.parent.plan import GIVE_UP
 from taskforge.worker.shared import ChildState, Figures
@@ -155,6 +157,16 @@ def test_a_bound_on_jobs_is_shared_out_among_the_children(household: Make) -> No
     assert sorted(shares) == [["--max-jobs", "1"], ["--max-jobs", "2"], ["--max-jobs", "2"]]
 
 
+def test_a_successor_gets_what_is_left_of_the_share(household: Make) -> None:
+    house = household("done=3 ready")
+    crew = house.start(processes=1, max_jobs=7, finite=True, jobs_per_child=3)
+
+    house.until(lambda: crew.gone and not crew.wanted)
+
+    shares = [line.split()[4] for line in house.lines() if "born" in line]
+    assert shares == ["7", "4", "1"]
+
+
 # Replacing
 
 
@@ -231,11 +243,11 @@ def test_when_successors_cannot_start_the_old_ones_go_on(household: Make) -> Non
 def test_a_child_with_a_run_that_overstays_is_told_to_end_once_another_works(household: Make) -> None:
     house = household("ready replace_me")
     crew = house.start()
-    house.until_said("replace_me")
-    [old] = house.born()
-
+    crew.tend(time.monotonic())
     crew.plan.command[-1] = "ready"  # type: ignore[index]
+
     house.until_said("d")
+    old = house.born()[0]
 
     assert house.who("d") == [old]
     assert house.lines().index(f"{house.born()[1]} ready") < house.lines().index(f"{old} d")
@@ -423,6 +435,26 @@ def test_what_the_register_wishes_of_the_group_is_done_once_for_each_moment(pare
 
     assert code == 0
     assert len(house.born()) == 4
+
+
+def test_the_service_manager_hears_of_each_turn(parent: Raise, tmp_path: Path) -> None:
+    path = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(path)
+        listener.settimeout(LIMIT)
+        it, house = parent(environ={"NOTIFY_SOCKET": path, "PATH": os.environ["PATH"]})
+        it.outside = Outside({"NOTIFY_SOCKET": path})
+        said: list[str] = []
+
+        def hears(count: int) -> bool:
+            while len(said) < count:
+                said.append(listener.recv(4096).decode().partition("=")[0])
+            return True
+
+        run(it, house, (lambda: hears(1), signal.SIGHUP), (lambda: hears(3), signal.SIGTERM))
+        hears(4)
+
+    assert said == ["READY", "RELOADING", "READY", "STOPPING"]
 
 
 def test_it_gives_up_with_the_code_of_its_children(parent: Raise) -> None:

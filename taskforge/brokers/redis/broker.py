@@ -36,7 +36,7 @@ _CONFIRM_WITHIN = 0.8
 
 
 class RedisBroker:
-    """A Broker on one Redis server: redis://, rediss:// or unix://."""
+    """A Broker on one Redis server: redis://, rediss:// or unix://; or on the master that sentinels name."""
 
     def __init__(self, url: str, settings: BrokerSettings) -> None:
         self._settings = settings

@@ -130,13 +130,16 @@ class Crew:
     def _count(self, child: Child, code: int, now: float) -> None:
         """A child has ended: what that means for those that follow."""
         lived, expected = now - child.started, self.stopping or not child.remains
+        left = 0 if child.share is None else child.share - child.shared.figures.done
         if code == 0 and child.was_ready and (expected or self.plan.finite):
-            if not expected:
+            if left > 0 and expected:
+                self._shares.append(left)
+            elif not expected or child.share is not None:
                 self.wanted = max(0, self.wanted - 1)
             return
         jobs = _named(child) if code else None
         if child.share is not None:
-            self._shares.append(max(1, child.share - child.shared.figures.done))
+            self._shares.append(max(1, left))
         if expected:
             blameless = child.killed and not child.was_ready
             self.worst = max(self.worst, int(code != 0 and not blameless and self.stopping))
@@ -241,13 +244,17 @@ class Crew:
         """Send off who is not needed any more: first those that have their successors, then the idlest."""
         serving = [child for child in self.children if child.serves]
         order = sorted(serving, key=lambda each: (each.stage is not Stage.DOOMED, each.shared.figures.held))
-        for child in order[: max(0, len(serving) - self.wanted)]:
+        spare = max(0, len(serving) - self.wanted)
+        if self.plan.max_jobs is not None:  # its successor gets what it leaves of its share
+            spare = sum(child.stage is Stage.DOOMED for child in serving)
+        for child in order[:spare]:
             logger.info("worker_process_relieved", extra={"pid": child.pid, "reason": child.reason or "scaling"})
             child.rest(now)
         for child in self.children:
             overstays = child.state is ChildState.REPLACE_ME and child.remains
+            replaced = len(serving) >= self.wanted or self.plan.max_jobs is not None
             hurried = child.stage is Stage.QUIET and self.plan.reload
-            if (overstays and len(serving) >= self.wanted) or hurried or (child.stage is Stage.QUIET and child.empty):
+            if (overstays and replaced) or hurried or (child.stage is Stage.QUIET and child.empty):
                 child.leave(now, self.plan.patience)
 
     def _fill(self, now: float) -> None:

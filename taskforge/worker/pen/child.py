@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, ExitStack
 from contextvars import copy_context
 from datetime import timedelta
@@ -21,10 +21,10 @@ from taskforge.app import Taskforge
 from taskforge.errors import AppError, DecodeError, PayloadError
 from taskforge.failure import lineage
 from taskforge.outcome import Failed, GivenUp, Outcome, Packed, Postponed, Succeeded
-from taskforge.retry import MAX_DELAY, Retry, RetryRule
+from taskforge.retry import MAX_DELAY
 from taskforge.run import Run, StopCause
 from taskforge.signals import Signals
-from taskforge.worker.judging import FRAMES_ABOVE
+from taskforge.worker.judging import FRAMES_ABOVE, own_backoff
 from taskforge.worker.pen.forms import delivery_from_plain, outcome_to_plain
 from taskforge.worker.pen.home import Modules, move_in
 from taskforge.worker.pen.limits import lend_memory, needed, peak
@@ -150,7 +150,7 @@ class Inside:
                 return outcome
 
     def _retry(self, run: Run, error: BaseException, reason: str) -> Outcome:
-        backoff, rule = _own_backoff(run), run.options.retry
+        backoff, rule = own_backoff(run), run.options.retry
         if backoff is None or run.attempt >= rule.attempts or not rule.covers(lineage(error)):
             return Failed(error, reason)
         try:
@@ -178,14 +178,6 @@ class Inside:
         if self.interruptible:
             self.interruptible = False
             run.raise_if_stopped()
-
-
-def _own_backoff(run: Run) -> Callable[[int, BaseException], float | None] | None:
-    """The callable backoff of the task's declaration, unless this job was given another retry."""
-    declared = run.task_object.options.get("retry")
-    if not isinstance(declared, Retry) or declared.travels or RetryRule.of(declared) != run.options.retry:
-        return None
-    return declared.backoff
 
 
 class _Interruptible:
