@@ -23,7 +23,8 @@ class Settings:
     Spans are given as seconds or as timedelta. Every bound exists so that nothing grows without end.
     """
 
-    #: Where jobs wait: sqlite:///file.db, memory://, redis://…, redis+sentinel://… Unset: a file of this user, named after the app.
+    #: Where jobs wait: sqlite:///file.db, memory://, redis://…, redis+sentinel://… Unset: a file of this user, named
+    #: after the app.
     broker: str | None = None
     #: Keeps apps on one server apart. Unset: tf:<app name>.
     prefix: str | None = None

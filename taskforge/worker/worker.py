@@ -41,6 +41,8 @@ HURRIED_GRACE = 0.5
 LOOP_PATIENCE = 30.0
 #: How long (seconds) idle processes of the pen, and threads that only hear and tell, may take to end.
 HELPERS_END = 3.0
+#: What is wrapped around a worker has this long (seconds) to be left where runs are given up: the loop may be blocked.
+WRAPPERS_END = 3.0
 #: How long (seconds) the loops may take to end once they were told to.
 LOOPS_END = LAST_EXCHANGE + 10.0
 
