@@ -45,6 +45,7 @@ TRANSITIONS: Mapping[str, tuple[frozenset[JobState], frozenset[JobState]]] = {
     "requeue": (frozenset({_S.RUNNING}), frozenset({_S.READY, _S.DELAYED, _S.CANCELLED})),
     "bury": (frozenset({_S.RUNNING}), frozenset({_S.DEAD})),
     "reclaim": (frozenset({_S.RUNNING}), frozenset({_S.READY, _S.CANCELLED})),
+    "release": (frozenset({_S.RUNNING}), frozenset({_S.READY, _S.CANCELLED})),
     "cancel": (frozenset({_S.READY, _S.DELAYED, _S.BLOCKED, _S.RUNNING}), frozenset({_S.CANCELLED, _S.RUNNING})),
     "expire": (frozenset({_S.READY, _S.DELAYED, _S.BLOCKED}), frozenset({_S.CANCELLED})),
     "redrive": (frozenset({_S.DEAD, _S.CANCELLED}), frozenset({_S.READY})),

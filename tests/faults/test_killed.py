@@ -35,7 +35,7 @@ def test_the_jobs_of_a_killed_child_run_again_beside_it_and_it_is_replaced(crew:
 
 def test_the_children_of_a_killed_parent_end_their_runs_and_go(crew: Crew, app: Taskforge) -> None:
     parent = crew.start("--threads", "4", processes=2, lease=LEASE)
-    held = program.hold.enqueue_many([(1.0,)] * HELD)
+    held = program.hold.enqueue_many([(0.5,)] * HELD)
     crew.all("began", HELD)
     orphans = set(descendants(parent.pid))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from taskforge.brokers import open_broker
-from taskforge.brokers.protocol import Broker, BrokerSettings, Demand, Exchange, Extension
+from taskforge.brokers.protocol import Broker, BrokerSettings, Demand, Exchange, Extension, Holding
 from taskforge.brokers.stamp import Sender, Stamp
 from taskforge.job import Delivery, Enqueued, NewJob
 from taskforge.settlement import Ack, Requeue, Settlement
@@ -64,6 +64,20 @@ class Childless(FlakyBroker):
     def exchange(self, demand: Demand, settlements: Sequence[Settlement], stamp: Stamp) -> Exchange:
         alone = [each._replace(then=()) if isinstance(each, Ack) else each for each in settlements]
         return super().exchange(demand, alone, stamp)
+
+
+class Forgiving(FlakyBroker):
+    """A release that takes no run for begun."""
+
+    def release(self, sender: str, queues: Sequence[str], held: Sequence[Holding], note: bytes) -> list[Holding]:
+        return super().release(sender, queues, [each._replace(started=False) for each in held], note)
+
+
+class Ajar(FlakyBroker):
+    """A release that closes another sender than the dead one's."""
+
+    def release(self, sender: str, queues: Sequence[str], held: Sequence[Holding], note: bytes) -> list[Holding]:
+        return super().release(Sender().id, queues, held, note)
 
 
 def planted(bug: Callable[[Broker], Broker]) -> Callable[[BrokerSettings], Broker]:

@@ -9,7 +9,7 @@ import pytest
 
 from taskforge.brokers.protocol import Broker
 from taskforge.testing.simulation import Failure, replay, search, shrink, simulate
-from tests.simulation.plants import Blaming, Careless, Childless, Greedy, Unfenced, Unnumbered, planted
+from tests.simulation.plants import Ajar, Blaming, Careless, Childless, Forgiving, Greedy, Unfenced, Unnumbered, planted
 
 #: Within so many seeds a planted bug must be found; every one that is planted here is found within a few hundred.
 SEEDS = 10_000
@@ -35,7 +35,7 @@ def test_an_enqueue_without_its_number_is_found() -> None:
     assert "sent again" in failure.why or "second time" in failure.why
 
 
-@pytest.mark.parametrize("bug", [Greedy, Blaming, Careless, Childless])
+@pytest.mark.parametrize("bug", [Greedy, Blaming, Careless, Childless, Forgiving, Ajar])
 def test_other_bugs_are_found_too(bug: Callable[[Broker], Broker]) -> None:
     assert found(bug).why
 

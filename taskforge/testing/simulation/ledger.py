@@ -144,6 +144,7 @@ class Ledger:
             raise Violation(f"{what} was accepted, though {state}")
         entry.settled.add(delivery.number)
         entry.attempts += getattr(settlement, "counts", False)
+        entry.crashes += getattr(settlement, "crashed", False)
         match settlement:
             case Ack(result=None, keep=keep) | Ack(keep_result=keep):
                 entry.end(JobState.SUCCEEDED, now, span(keep))
@@ -179,6 +180,14 @@ class Ledger:
         entry.lapsed.add(entry.number)
         entry.crashes += not entry.ahead
         entry.lost_ahead = entry.lost_ahead or entry.ahead
+        if entry.stop:
+            entry.end(JobState.CANCELLED, now, entry.keep_cancelled)
+        else:
+            entry.state = JobState.READY
+
+    def release(self, entry: Entry, started: bool, now: int) -> None:
+        """Its worker has died: back to its place at once, with a crash counted if its run had begun."""
+        entry.crashes += started
         if entry.stop:
             entry.end(JobState.CANCELLED, now, entry.keep_cancelled)
         else:

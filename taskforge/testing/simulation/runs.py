@@ -46,6 +46,10 @@ class Runs:
         self._begun.add((run.id, number))
         self._under_way.append((worker, run))
 
+    def of(self, worker: Process) -> list[Run]:
+        """Those that have begun in this process, and not ended."""
+        return [run for process, run in self._under_way if process is worker]
+
     def end(self, worker: Process, run: Run, how: object) -> None:
         """The function has come to its end."""
         self._under_way = [each for each in self._under_way if each[1] is not run]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from taskforge.brokers.moments import moment
-from taskforge.brokers.protocol import Broker, Demand, Exchange, Extension
+from taskforge.brokers.protocol import Broker, Demand, Exchange, Extension, Holding
 from taskforge.brokers.register import Register
 from taskforge.brokers.stamp import Stamp
 from taskforge.clock import Clock
@@ -19,6 +19,9 @@ from taskforge.testing.simulation.telling import told
 from taskforge.testing.simulation.trace import Trace
 
 T = TypeVar("T")
+
+#: Above the number of any call: its sender is closed.
+_CLOSED = 1 << 60
 
 
 class Witness:
@@ -158,6 +161,31 @@ class Witness:
             self.trace.say("broker", f"{word} the lease of {entry.delivery(delivery.number)}")
         self.look(queues, [delivery.id for delivery in deliveries])
         return answer
+
+    def release(self, sender: str, queues: Sequence[str], held: Sequence[Holding], note: bytes) -> list[Holding]:
+        """What a dead worker still held goes back, and what its last calls claimed; its sender is closed."""
+        must: dict[str, bool] = {}
+        for each in (*held, *self._last_claims(sender, queues)):
+            if self.ledger.holds(self.ledger.entry(each.id), each.number):
+                must[each.id] = each.started or must.get(each.id, False)
+        let_go = self.broker.release(sender, queues, held, note)
+        found = {each.id: each.started for each in let_go}
+        if found != must:
+            raise Violation(f"a release gave back {found}; it must be {must}")
+        for queue in queues:
+            self.ledger.touch(queue, self.now)
+            self._last[sender, queue] = _CLOSED, None
+        for job_id, started in must.items():
+            entry = self.ledger.entry(job_id)
+            self.trace.say("broker", f"gives {entry.delivery(entry.number)} back{', it had begun' if started else ''}")
+            self.ledger.release(entry, started, self.now)
+        self.look(queues, must)
+        return let_go
+
+    def _last_claims(self, sender: str, queues: Sequence[str]) -> list[Holding]:
+        answers = [self._last.get((sender, queue), (0, None))[1] for queue in queues]
+        claims = [each for answer in answers if isinstance(answer, Exchange) for each in answer.deliveries]
+        return [Holding(each.queue, each.id, each.number, False) for each in claims]
 
     def report(self, delivery: Delivery, progress: bytes) -> bool:
         """Progress is kept for who holds the job."""

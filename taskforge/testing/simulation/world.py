@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import partial
 
 from taskforge.brokers.moments import span
-from taskforge.brokers.protocol import SENDER_AGE, BrokerSettings, Demand
+from taskforge.brokers.protocol import SENDER_AGE, BrokerSettings, Demand, Holding
 from taskforge.brokers.stamp import Sender
 from taskforge.job import JobState
 from taskforge.testing.simulation.choices import Choices
@@ -28,6 +28,8 @@ from taskforge.testing.storage import storage_of
 
 #: How likely so many clients and workers are, from one.
 CLIENTS, WORKERS = (1, 3, 1), (1, 3)
+#: How likely a worker that has died had a parent, which survived it.
+PARENTS = (1, 1)
 #: How many steps the storm lasts at most, and how many the calm may take until everything has ended.
 STORM, CALM = 200, 3_000
 #: Milliseconds that time may move beyond the next timer; all below a jump of the clock, but the last two.
@@ -62,7 +64,7 @@ class World:
         self.weather = Weather(choices, self.clock, self.network, self.trace)
         self.workers: list[Worker] = []
         self.clients: list[ClientProcess] = []
-        self._who, self._next, self._hops = map(choices.stream, ("who", "next", "time"))
+        self._who, self._next, self._hops, self._parents = map(choices.stream, ("who", "next", "time", "parents"))
         self._names = iter("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
         self._dropped: list[Actor] = []
 
@@ -156,6 +158,13 @@ class World:
         hop = HOPS[self._hops.pick(HOP_WEIGHTS)] if self.clock.ms < LONG else 0
         self.clock.advance(max(step, hop))
 
+    def _let_go(self, worker: Worker) -> None:
+        """What a parent does when its child has died: it names what that held, and which runs had begun."""
+        begun = self.runs.of(worker)
+        runs = [*worker.slots.runs(), *begun]
+        held = [Holding(run.delivery.queue, run.id, run.delivery.number, run in begun) for run in runs]
+        self.witness.release(worker.exchanger.persistence.name, QUEUES, held, b"died")
+
     # Who lives here.
 
     def _worker(self) -> Worker:
@@ -173,4 +182,6 @@ class World:
                 process.buried = True
                 self._dropped += self.scheduler.drop(process)
                 self.network.drop(process)
+                if isinstance(process, Worker) and self._parents.pick(PARENTS):
+                    self._let_go(process)
         self.workers = [worker if worker.alive else self._worker() for worker in self.workers]

@@ -168,7 +168,8 @@ class Crew:
             self._start_at = max(self._start_at, now + wait)
         elif child.was_ready and not young:
             self._crashes = 0
-        if not any(other.was_ready for other in self.children):
+        # Without a broker those that wait for it, or end for want of it, are no hope.
+        if not any(other.serves if code == NO_BROKER else other.was_ready for other in self.children):
             self._despair(child, code)
         return self.starts_in(now)
 
@@ -176,7 +177,7 @@ class Crew:
         """Nobody serves. Is there hope?"""
         if self.plan.reload:
             return  # who edits the code will mend it
-        if not child.was_ready and code == NO_BROKER:
+        if code == NO_BROKER:
             self.end = End(NO_BROKER, "the broker cannot be reached")
         elif not child.was_ready and code == USAGE and not self._ever_ready:
             self.end = End(USAGE, "they cannot start like this: see their last lines above")

@@ -62,10 +62,10 @@ class Errands:
             self._asking = True
             self._asked.put(lambda: self._measure(goal))
 
-    def close(self) -> None:
-        """Finish what was asked, for LAST_ERRANDS seconds at most."""
+    def close(self, *, vain: bool = False) -> None:
+        """Finish what was asked, for LAST_ERRANDS seconds at most; not at all if that is known to be in vain."""
         self._asked.put(None)
-        self._thread.join(LAST_ERRANDS)
+        self._thread.join(0 if vain else LAST_ERRANDS)
         self._stop.set()
         self._thread.join(LOOK_EVERY)
 

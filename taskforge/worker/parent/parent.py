@@ -11,7 +11,7 @@ from signal import Signals
 from taskforge.app import Taskforge
 from taskforge.worker.health import Health
 from taskforge.worker.notifying import Outside
-from taskforge.worker.parent.crew import Crew, End
+from taskforge.worker.parent.crew import NO_BROKER, Crew, End
 from taskforge.worker.parent.errands import Errands
 from taskforge.worker.parent.inbox import Inbox
 from taskforge.worker.parent.orphans import adopt
@@ -67,7 +67,7 @@ class Parent:
                     patience = self._patience()
             finally:
                 self._abandon()
-                self.errands.close()
+                self.errands.close(vain=self.crew.end is not None and self.crew.end.code == NO_BROKER)
 
     def code_has_changed(self) -> None:
         """Have the children replaced. From any thread."""
