@@ -16,7 +16,7 @@ class SqliteAttention:
     """See taskforge.brokers.register.Attention for what each method promises."""
 
     def __init__(self, calls: Calls, name: str) -> None:
-        self._looked = False
+        self._looked = self._closed = False
         self._ear: Ear
         try:
             self._ear = calls.bells.ear(calls.attention(name))
@@ -24,6 +24,8 @@ class SqliteAttention:
             self._ear = LookingEar(calls, name)
 
     def listen(self, timeout: float) -> list[str]:
+        if self._closed:
+            return []  # looking whether the ear still hears would open it again
         self._ear.check()
         if not self._looked:
             self._looked = True
@@ -31,7 +33,7 @@ class SqliteAttention:
         return self._ear.listen(timeout)
 
     def close(self) -> None:
-        self._looked = True
+        self._closed = True
         self._ear.close()
 
 
