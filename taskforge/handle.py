@@ -89,8 +89,8 @@ class JobHandle(Generic[R_co]):
     def cancel(self) -> Cancellation:
         """End a waiting job as cancelled, or ask a running one to stop; says which. Raises JobNotFound.
 
-        A running one learns of it at once where its worker can be told, else with that one's next beat: within a quarter
-        of the lease, 15 s by default.
+        A running one learns of it at once where its worker can be told, else with the worker's next beat: within a
+        quarter of the lease, 15 s by default.
         """
         refuse_in_loop("cancel()", "acancel()")
         return self._cancel()

@@ -113,7 +113,7 @@ def idle(broker: str) -> Case:
     if broker == "redis":
         figures.append(Figure("commands", "ours.sent_per_s", unit="a second", bound=Bound(2, at_most=True)))
     note = (
-        "`taskforge worker --processes 1`, watched for 12 s. Commands are those it sends; commands_per_s has those "
+        "`taskforge worker --alone`, watched for 12 s. Commands are those it sends; commands_per_s has those "
         "inside scripts, too."
     )
     contestants = (Contestant("ours", "ours_idle", {"broker": broker}, server),)

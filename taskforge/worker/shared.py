@@ -117,10 +117,7 @@ class Shared:
         return cls(fd, mmap.mmap(fd, os.fstat(fd).st_size))
 
     def close(self) -> None:
-        """Let it go."""
-        for view in (self._words, self._floats, self.cells, self._view):
-            view.release()
-        self._memory.close()
+        """Let the descriptor go. The memory stays for as long as this object, whoever still looks into it."""
         with suppress(OSError):
             os.close(self.fd)
 

@@ -10,7 +10,7 @@ import traceback
 from collections import defaultdict
 from collections.abc import Iterable
 from types import CodeType, FrameType
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from taskforge.run import Run
 from taskforge.worker.runner import Runner
@@ -21,6 +21,9 @@ logger = logging.getLogger("taskforge.worker")
 DEPTH, SIZE, LISTED = 40, 64 * 1024, 5
 #: How many things that await each other are followed.
 AWAITING = 100
+
+#: Where a coroutine stands: each function that it is in, and the line.
+Place: TypeAlias = tuple[tuple[CodeType, int], ...]
 
 _CALLS: tuple[CodeType, ...] = (Runner.call.__code__, Runner.acall.__code__)
 
@@ -63,7 +66,7 @@ def dump(worker: Dumped) -> str:
 
 def log_stacks(worker: Dumped, why: str) -> None:
     """Log them, as one event."""
-    logger.warning("stacks", extra={"why": why, "stacks": dump(worker)})
+    logger.warning("stacks_dumped", extra={"why": why, "stacks": dump(worker)})
 
 
 def run_on(ident: int) -> Run | None:
@@ -99,30 +102,31 @@ def _coroutines(loop: asyncio.AbstractEventLoop, runs: dict[str, Run]) -> Iterab
         tasks = asyncio.all_tasks(loop)
     except RuntimeError as error:  # they came and went all the time
         return [f"coroutines: {error}\n"]
-    places: dict[str, list[str]] = defaultdict(list)
+    places: dict[Place, list[str]] = defaultdict(list)
     for task in tasks:
         name = task.get_name()
         places[_awaiting(task)].append(f"{name} ({runs[name].task})" if name in runs else name)
     return [_shared(place, names) for place, names in sorted(places.items(), key=lambda each: -len(each[1]))]
 
 
-def _shared(place: str, names: list[str]) -> str:
+def _shared(place: Place, names: list[str]) -> str:
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     kind = "coroutine" if len(names) == 1 else f"{len(names)} coroutines"
-    return f"{kind} {', '.join(names[:LISTED])}{more}:\n{place}"
+    frames = [traceback.FrameSummary(code.co_filename, line, code.co_name) for code, line in place[-DEPTH:]]
+    return f"{kind} {', '.join(names[:LISTED])}{more}:\n{''.join(traceback.format_list(frames))}"
 
 
-def _awaiting(task: asyncio.Task[object]) -> str:
+def _awaiting(task: asyncio.Task[object]) -> Place:
     """Where it stands: from its own coroutine down to the one that waits. It may go on while it is looked at."""
-    lines: list[str] = []
+    place: list[tuple[CodeType, int]] = []
     coroutine: object = task.get_coro()
     for _ in range(AWAITING):
         frame = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "gi_frame", None)
         if not isinstance(frame, FrameType):
             break
-        lines += traceback.format_list(traceback.StackSummary.extract([(frame, frame.f_lineno)], lookup_lines=False))
+        place.append((frame.f_code, frame.f_lineno or 0))
         coroutine = getattr(coroutine, "cr_await", None) or getattr(coroutine, "gi_yieldfrom", None)
-    return "".join(lines[-DEPTH:])
+    return tuple(place)
 
 
 def _told(frame: FrameType) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from taskforge import StopRequested, Taskforge
+from taskforge import JobState, StopRequested, Taskforge
 from taskforge.outcome import Dropped, Outcome, Succeeded
 from taskforge.run import Run, StopCause
 from taskforge.worker import interrupting
@@ -265,3 +265,21 @@ def test_an_error_of_a_call_to_the_broker_is_not_replaced_by_the_interruption(ap
         function()
 
     assert len(caught) == 1
+
+
+def test_a_run_that_is_interrupted_by_a_shutdown_is_handed_back() -> None:
+    going = threading.Event()
+
+    with Taskforge("parts", broker="memory://", grace=0, stop_grace=20) as app:
+
+        @app.task(interrupt=True)
+        def spin() -> None:
+            going.set()
+            for _ in itertools.count():
+                pass
+
+        with app.worker():
+            job = spin.enqueue()
+            going.wait(20)
+
+        assert (job.state(), job.info().attempts) == (JobState.READY, 0)

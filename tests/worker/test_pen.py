@@ -485,6 +485,38 @@ def test_an_app_that_does_not_import_in_a_child_is_told_at_the_start(
         Pen(app, Runner(app).stopped).start()
 
 
+def test_a_first_child_that_is_killed_at_its_start_has_a_successor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = tmp_path / "first"
+    app = imported(
+        tmp_path,
+        monkeypatch,
+        "import os\nfrom pathlib import Path\n"
+        f"if os.environ.get('SHORT') and not Path({str(first)!r}).exists():\n"
+        f"    Path({str(first)!r}).touch()\n    os.kill(os.getpid(), 9)",
+    )
+    monkeypatch.setenv("SHORT", "1")
+    pen = Pen(app, Runner(app).stopped)
+
+    pen.start()
+    outcome = pen.call(run_of(app, app.tasks["task"].using(isolate=True)))
+    pen.stop(LONG)
+
+    assert first.exists()
+    assert isinstance(outcome, Packed)
+
+
+def test_children_that_are_always_killed_at_their_start_are_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = imported(tmp_path, monkeypatch, "import os\nif os.environ.get('SHORT'): os.kill(os.getpid(), 9)")
+    monkeypatch.setenv("SHORT", "1")
+
+    with pytest.raises(AppError, match="ended at its start: SIGKILL"):
+        Pen(app, Runner(app).stopped).start()
+
+
 def test_a_child_that_does_not_start_later_fails_each_run_and_is_logged_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -94,5 +94,5 @@ def test_a_dump_is_logged_as_one_event(app: Taskforge, caplog: pytest.LogCapture
     with app.worker() as worker:
         worker.dump()
 
-    [record] = [record for record in caplog.records if record.message == "stacks"]
+    [record] = [record for record in caplog.records if record.message == "stacks_dumped"]
     assert "thread MainThread" in record.__dict__["stacks"]

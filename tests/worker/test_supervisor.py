@@ -416,6 +416,15 @@ def test_hup_replaces_tstp_rests_cont_resumes_and_usr1_asks_for_stacks(parent: R
     assert house.who("r") == house.who("s") == house.born()[1:]
 
 
+def test_on_a_terminal_the_end_of_the_line_ends_it(parent: Raise) -> None:
+    it, house = parent()
+    it._terminal = True
+
+    code = run(it, house, (lambda: house.who("ready"), signal.SIGHUP))
+
+    assert (code, house.who("d")) == (0, house.born())
+
+
 def test_what_the_register_wishes_of_the_group_is_done_once_for_each_moment(parent: Raise) -> None:
     it, house = parent(processes=2)
 
@@ -461,6 +470,17 @@ def test_it_gives_up_with_the_code_of_its_children(parent: Raise) -> None:
     it, _ = parent("2")
 
     assert it.run() == 2
+
+
+def test_children_that_have_ended_leave_no_descriptor_open(household: Make) -> None:
+    house = household("ready 0")
+    house.start(first_wait=0.0)
+    house.until_said("ready")
+    before = len(os.listdir("/proc/self/fd"))
+
+    house.until_said("ready", times=20)
+
+    assert len(os.listdir("/proc/self/fd")) <= before + 2
 
 
 def test_it_leaves_nobody_behind_when_it_fails(parent: Raise, monkeypatch: pytest.MonkeyPatch) -> None:

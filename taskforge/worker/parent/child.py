@@ -51,6 +51,7 @@ class Child:
             raise
         finally:
             os.close(reader)
+            self.shared.close()
         self.pid = self.process.pid
         self.started = self._looked = time.monotonic()
         self.stage = Stage.STANDING
@@ -148,4 +149,3 @@ class Child:
         with suppress(OSError):
             os.close(self._pipe)
         self._pipe = -1
-        self.shared.close()

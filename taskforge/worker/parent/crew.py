@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -19,6 +20,8 @@ logger = logging.getLogger("taskforge.worker")
 
 #: Exit codes with which a child says that it, or any like it, cannot start: wrong usage; the broker is not there.
 USAGE, NO_BROKER = 2, 3
+#: A broker that has served us may refuse for so long (seconds), as while it changes its master, before that is the end.
+MISSED = 60.0
 #: The most jobs that a line of the log names.
 NAMED = 20
 
@@ -47,7 +50,7 @@ class Crew:
         self.failures = self._crashes = 0
         self._failed_at = float("-inf")
         self._start_at = 0.0
-        self._ever_ready = False
+        self._ever_ready, self._served_at = False, float("-inf")
         #: 1 once a child has ended in disorder; when told to stop, while stopping.
         self.worst = 0
         #: How many were killed for their silence.
@@ -62,6 +65,8 @@ class Crew:
         for child in self.children:
             child.look(now)
             self._watch(child, now)
+            if child.serves:
+                self._served_at = now
         if self.stopping or self.end:
             return
         self._relieve(now)
@@ -177,6 +182,8 @@ class Crew:
         """Nobody serves. Is there hope?"""
         if self.plan.reload:
             return  # who edits the code will mend it
+        if code == NO_BROKER and not child.was_ready and time.monotonic() - self._served_at < MISSED:
+            return  # the broker was there just now: it changes its master, perhaps
         if code == NO_BROKER:
             self.end = End(NO_BROKER, "the broker cannot be reached")
         elif not child.was_ready and code == USAGE and not self._ever_ready:

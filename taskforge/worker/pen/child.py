@@ -11,7 +11,7 @@ import socket
 import sys
 import threading
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, ExitStack
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, ExitStack, suppress
 from contextvars import copy_context
 from datetime import timedelta
 from types import FrameType, TracebackType
@@ -58,8 +58,9 @@ def main(arguments: Sequence[str]) -> int:
         except BaseException as error:  # SystemExit too: a module that ends the program must not end this silently
             pipe.send(["failed", outcome_to_plain(Failed(error))])
             return 1
-        pipe.send(["ready", needed(), peak()])
-        inside.serve()
+        with suppress(EOFError, ConnectionError):  # the worker is gone: there is nobody to tell
+            pipe.send(["ready", needed(), peak()])
+            inside.serve()
     logging.shutdown()
     return 0
 

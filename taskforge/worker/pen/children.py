@@ -85,6 +85,13 @@ class Children:
             self._busy.discard(child)
             self._leave(child, patience)
 
+    def withdraw(self, child: Child) -> None:
+        """It is dead, though nobody has used it."""
+        with self._lock:
+            if child in self._idle:
+                self._idle.remove(child)
+            self._leave(child, 0.0)
+
     def look_again(self) -> None:
         """Something is to be watched, or a caller has given up."""
         with self._lock:

@@ -24,6 +24,8 @@ logger = logging.getLogger("taskforge.worker")
 
 #: A child that is not ready by then (seconds) hangs in its import.
 START_LIMIT = 60.0
+#: So many children in a row may be killed at their start before a pen gives up.
+ACCIDENTS = 3
 #: A run that was asked to stop is killed this much (seconds) before `stop_grace` has passed, or a quarter of it:
 #: so that it has ended when the worker looks.
 HEADWAY = 0.25
@@ -61,13 +63,26 @@ class Pen:
         try:
             if self.children.home is None:
                 raise StartFailed(self._why_none())
-            child = self.children.first()
-            child.wait_ready(START_LIMIT)
+            child = self._first()
             for name, memory in limits.items():
                 _check_memory(name, memory, child)
         except StartFailed as failed:
             self.stop(0)
             raise AppError(f"no process for isolated runs: {_said(failed.error)}") from failed.error
+
+    def _first(self) -> Child:
+        """The first child, ready. One that a signal ended at its start, as when memory is short, has a successor."""
+        for _ in range(ACCIDENTS):
+            child = self.children.first()
+            try:
+                child.wait_ready(START_LIMIT)
+                return child
+            except StartFailed as failed:
+                if not isinstance(failed.error, ProcessDied):
+                    raise
+                self.children.withdraw(child)
+                died = failed
+        raise died
 
     def takes(self, task: AnyTask) -> bool:
         """Whether a child could find this task: its app and its function stand where importing puts them."""
