@@ -42,7 +42,7 @@ def rate(app: Any, options: Any) -> dict[str, float]:
             seen.append((time.monotonic(), counts.ready + counts.running))
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{seen[-1][1]} of {n} jobs are left")
-            time.sleep(0.02)
+            time.sleep(0.1)
     start = next(i for i, (_, left) in enumerate(seen) if left < n * (1 - EDGE))
     (began, most), (ended, least) = seen[start], seen[-1]
     return {"rate": (most - least) / (ended - began)}

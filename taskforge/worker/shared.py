@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from enum import IntEnum
+from operator import itemgetter
 from typing import NamedTuple
 
 from taskforge.brokers.protocol import Holding
@@ -65,11 +66,12 @@ _CELLS = 128 * 8 + _NAME_BYTES
 _HALF, _PER_CELL = 1 << 20, 400
 #: A half is done with at so many bytes, or at four times what was still held when it was begun: what lies in it goes to
 #: the broker when the process dies, most of it in vain.
-_FULL = 64 * 1024
+_FULL = 128 * 1024
 #: A claim in the log: the number of its first delivery (0: a column of numbers follows), the count, bytes of the queues
 #: (one for all, or one each), bytes of the ids. Then these, and the delivery numbers.
 _CLAIM = struct.Struct("=QIII")
 _BETWEEN = "\0"
+_QUEUE, _ID, _NUMBER = map(itemgetter, range(3))
 
 
 class Shared:
@@ -235,8 +237,8 @@ def _frames(deliveries: Sequence[Delivery], first: int, seqs: Sequence[int] = ()
     count = len(deliveries)
     if not count:
         return
-    ids = _BETWEEN.join([delivery[1] for delivery in deliveries])
-    queues = [delivery[0] for delivery in deliveries]
+    ids = _BETWEEN.join(map(_ID, deliveries))
+    queues = list(map(_QUEUE, deliveries))
     queue = queues[0]
     one = queues.count(queue) == count
     between = queue if one else _BETWEEN.join(queues)
@@ -244,10 +246,12 @@ def _frames(deliveries: Sequence[Delivery], first: int, seqs: Sequence[int] = ()
         for at, delivery in enumerate(deliveries):
             yield from _frames([delivery], seqs[at] if seqs else first + at)
         return
-    numbers = struct.pack(f"={count}Q", *[delivery[2] for delivery in deliveries])
+    each = list(map(_NUMBER, deliveries))
+    same = each.count(each[0]) == count  # as in nearly all claims, and then it is packed in no time
+    numbers = struct.pack("=Q", each[0]) * count if same else array("Q", each).tobytes()
     ids_bytes, queues_bytes = ids.encode("utf-8", "surrogatepass"), between.encode("utf-8", "surrogatepass")
     head = _CLAIM.pack(0 if seqs else first, count, len(queues_bytes), len(ids_bytes))
-    yield b"".join((head, queues_bytes, ids_bytes, numbers, struct.pack(f"={len(seqs)}Q", *seqs)))
+    yield b"".join((head, queues_bytes, ids_bytes, numbers, array("Q", seqs).tobytes()))
 
 
 def _entries(log: bytes) -> Iterator[tuple[int, str, str, int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -16,6 +17,7 @@ from taskforge import Taskforge
 from taskforge.settings import Settings
 from taskforge.worker.notifying import Outside
 from taskforge.worker.parent import Parent
+from taskforge.worker.parent.crew import End
 from taskforge.worker.parent.plan import GIVE_UP
 from taskforge.worker.shared import ChildState, Figures
 from tests.servers import wait_until
@@ -253,11 +255,22 @@ def test_a_child_with_a_run_that_overstays_is_told_to_end_once_another_works(hou
     assert house.lines().index(f"{house.born()[1]} ready") < house.lines().index(f"{old} d")
 
 
+def test_of_several_that_overstay_none_waits_for_another(household: Make) -> None:
+    house = household("ready replace_me")
+    crew = house.start(processes=2)
+    crew.tend(time.monotonic())
+    crew.plan.command[-1] = "waiting"  # type: ignore[index]
+
+    house.until_said("waiting", times=2)
+
+    assert len(house.born()) == 4
+
+
 # Watching
 
 
 def test_a_silent_child_is_asked_for_its_stacks_and_killed_before_its_leases_run_out(household: Make) -> None:
-    house = household("ready beat")
+    house = household("ready")  # it has claimed already, and never came to say that it lives
     crew = house.start(settings=Settings(lease=timedelta(seconds=1)))
 
     house.until_said("stacks")
@@ -278,14 +291,14 @@ def test_how_long_a_child_may_be_silent_follows_the_lease() -> None:
 def test_silence_counts_only_while_the_parent_itself_looks(household: Make) -> None:
     house = household("ready beat")
     crew = house.start()
-    house.until_said("ready")
+    house.until(lambda: crew.children and crew.children[0].was_ready and crew.children[0].shared.beat_age(0.0) == 0.0)
     [child] = crew.children
     now = time.monotonic()
     child.look(now)
 
     child.look(now + 3_600)  # the machine was suspended, or we were
 
-    assert child.silence <= 2.0
+    assert 1.9 < child.silence <= 2.0 + LIMIT / 10
 
 
 def test_what_a_dead_child_has_started_is_killed_before_anything_is_given_back(household: Make) -> None:
@@ -365,18 +378,24 @@ Raise = Callable[..., tuple[Parent, Household]]
 
 def run(parent: Parent, house: Household, *steps: tuple[Callable[[], object], int]) -> int:
     """Run it here, and send it each signal once its condition holds."""
-    import threading
+    ended = threading.Event()
 
     def meanwhile() -> None:
-        for condition, signum in steps:
-            wait_until(condition, LIMIT)
-            os.kill(os.getpid(), signum)
+        try:
+            for condition, signum in steps:
+                wait_until(condition, LIMIT)
+                os.kill(os.getpid(), signum)
+        finally:
+            if not ended.wait(LIMIT):
+                parent.crew.end = End(99, "it did not end by itself")
+                parent.inbox.wake()
 
     thread = threading.Thread(target=meanwhile)
     thread.start()
     try:
         return parent.run()
     finally:
+        ended.set()
         thread.join(LIMIT)
 
 
