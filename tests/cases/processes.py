@@ -35,7 +35,7 @@ class Workers:
         command = [sys.executable, "-m", "taskforge", "-A", "tests.cases.program", "worker"]
         with (self.ledger.parent / "worker.log").open("ab") as log:
             process = subprocess.Popen(
-                [*command, "--processes", str(processes), *options],
+                [*command, *(["--alone"] if processes == 1 else ["--processes", str(processes)]), *options],
                 cwd=ROOT,
                 env={**os.environ, "TASKFORGE_BROKER": self.url, "CASES_LEDGER": str(self.ledger), **environ},
                 stdin=subprocess.DEVNULL,

@@ -44,7 +44,7 @@ def test_the_jobs_of_a_killed_worker_run_again_elsewhere_with_one_crash_counted(
 
     assert results == ["run 2"] * 4
     assert sorted(watch.ids("job_succeeded")) == sorted(job.id for job in jobs)
-    assert [(job.info().crashes, len(job.info().errors)) for job in jobs] == [(1, 0)] * 4
+    assert [(job.info().crashes, [error.type for error in job.info().errors]) for job in jobs] == [(1, ["lost"])] * 4
     assert workers.app.inspector.counts("default").succeeded == 4
 
 
@@ -149,7 +149,8 @@ def test_a_late_settlement_does_not_end_the_run_that_another_worker_has_begun(ap
             finish.set()
             result = job.result(10)
 
-    assert (meanwhile.state, meanwhile.attempts, meanwhile.errors) == (JobState.RUNNING, 0, ())
+    assert (meanwhile.state, meanwhile.attempts) == (JobState.RUNNING, 0)
+    assert [error.type for error in meanwhile.errors] == ["lost"]
     assert result == "in time"
     assert watch.of("lease_lost") == []
 

@@ -156,12 +156,12 @@ from taskforge.worker.parent.orphans import adopt, reap
 assert adopt()
 said = subprocess.run(["sh", "-c", "sleep 0.05 & echo $!"], stdout=subprocess.PIPE, text=True).stdout
 orphan = int(said)
-ours = subprocess.Popen(["true"])
+ours = subprocess.Popen(["sh", "-c", "exit 7"])
 while os.path.exists(f"/proc/{orphan}"):
     reap([ours.pid])
     ours.poll()
     time.sleep(0.01)
-assert ours.wait() == 0, "left to who has started it"
+assert ours.wait() == 7, "left to who has started it"
 """
 
 
