@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import cast
 
@@ -183,3 +184,15 @@ def test_a_session_is_swept_empty_and_others_are_let_be() -> None:
 
         assert other.poll() is None
         os.kill(other.pid, 9)
+
+
+def test_a_dead_child_is_struck_off_the_register(app: Taskforge) -> None:
+    name, held = claimed(app, 1)
+    for each in (name, "another"):
+        app.broker.register.beat(each, b"card", timedelta(minutes=1), [])
+    errands = Errands(app, ["default"], lambda: None)
+
+    errands.release(death(name, held))
+    errands.close()
+
+    assert [living for living, _ in app.broker.register.cards()] == ["another"]

@@ -96,6 +96,14 @@ class Errands:
             started = [holding.id for holding in back if holding.started]
             said = {"pid": death.pid, "jobs": len(back), "crashed": " ".join(started[:20]) or None}
             logger.warning("jobs_given_back", extra=said)
+        self._strike_off(death.name)
+
+    def _strike_off(self, name: str) -> None:
+        """Have the register know that it is gone, rather than after its card has aged out."""
+        try:
+            self._app.broker.register.leave(name)
+        except (BrokerError, ValueError) as error:  # not reachable just now, or it died before it had a name
+            logger.debug("worker_not_registered", extra={"error": str(error)})
 
     def _until_answered(self, call: Callable[[], list[Holding]]) -> list[Holding]:
         """The answer, however long it takes; nothing once the parent ends."""

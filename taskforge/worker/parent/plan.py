@@ -20,7 +20,7 @@ BEFORE_LEASE, OF_LEASE, SOONEST = 10.0, 0.75, 2.0
 #: A child that lives shorter than this (seconds), or never takes jobs, died at start: the next one waits, twice as long
 #: each time.
 YOUNG = 5.0
-FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
+FIRST_WAIT, LONGEST_WAIT = 0.25, 30.0
 #: After so many deaths at start in a row, for each process, the parent gives up and says so.
 GIVE_UP = 5
 
