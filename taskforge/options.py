@@ -202,9 +202,7 @@ def resolve(queue: str, settings: Settings, *levels: Mapping[str, object]) -> Op
     retry = retry if isinstance(retry, Retry) else Retry(attempts=settings.attempts)
     if found.get("at_most_once"):
         if any(map(_repeats, takewhile(lambda level: "at_most_once" not in level, levels))):
-            raise OptionError(
-                "the task is at_most_once: there is no room for retry attempts; say at_most_once=False"
-            )
+            raise OptionError("the task is at_most_once: there is no room for retry attempts; say at_most_once=False")
         retry = replace(retry, attempts=1)
     keep_result = found.get("keep_result", settings.result_age)
     return Options(
