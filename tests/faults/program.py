@@ -141,8 +141,8 @@ def delayed(number: int) -> None:
 @app.task(timeout=120)
 def hold(seconds: float, again: float = 0.0) -> str:
     """Busy for so long, later runs for `again`; it takes no notice of requests to stop."""
+    first = first_time()  # before others can see that it began, and kill it
     with noted():
-        first = first_time()
         threading.Event().wait(seconds if first else again)
     return "first" if first else "again"
 
@@ -157,8 +157,9 @@ def call_the_roll() -> None:
 @app.task(timeout=120)
 def hog(seconds: float) -> str:
     """Keeps the interpreter to itself for so long, once: no other thread of its process gets a turn."""
+    first = first_time()
     with noted():
-        if not first_time():
+        if not first:
             return "again"
         ctypes.PyDLL(None).usleep(int(seconds * 1e6))
     return "first"
