@@ -25,7 +25,8 @@ CARD = WorkerCard(
     seconds_per_job=0.25,
     last_exchange=0.4,
     rss=64 << 20,
-    started_at=datetime.now(UTC) - timedelta(hours=2),
+    started_at=datetime.now(UTC)
+    - timedelta(days=2, hours=2, minutes=10),  # told in days and hours, it stays the same for long
     processes=2,
 )
 

@@ -43,8 +43,8 @@ def test_every_living_worker_has_a_line(run: Run, shop: Taskforge) -> None:
     heads, one, two = (line.split() for line in said.out.splitlines())
     assert heads[:2] == ["worker", "group"]
     assert one[:7] == ["web1.11.a1", "web1.10", "0.1.0", "default,files", "3", "108", "12.5"]
-    assert " ".join(one[7:]) == "64 MiB 0.4 s ago 2 h running"
-    assert " ".join(two[7:]) == "64 MiB never 2 h draining"
+    assert " ".join(one[7:]) == "64 MiB 0.4 s ago 2 d 2 h running"
+    assert " ".join(two[7:]) == "64 MiB never 2 d 2 h draining"
 
 
 def test_as_json_it_tells_the_whole_card(run: Run, shop: Taskforge) -> None:

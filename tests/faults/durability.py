@@ -168,7 +168,10 @@ def main() -> None:
 
 
 def _nothing_left(app: Taskforge) -> bool:
-    counts = app.inspector.counts("default")
+    try:
+        counts = app.inspector.counts("default")
+    except BrokerError:
+        return False  # the new master's replica is not back yet
     return counts.ready + counts.running + counts.delayed == 0
 
 

@@ -42,7 +42,7 @@ def test_a_coroutine_that_blocks_its_loop_is_named_with_its_stack_and_its_neighb
         going.set()
         enough.wait(LONG)
 
-    @app.task(timeout=1.5, retry=Retry(attempts=1))
+    @app.task(timeout=3, retry=Retry(attempts=1))
     async def neighbour() -> str:
         await asyncio.sleep(0.1)
         while not going.is_set():
