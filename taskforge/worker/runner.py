@@ -95,6 +95,8 @@ class Runner:
         run = Run(delivery, task, options, arguments, self.app)
         if delivery.crashes >= ALONE_FROM and self.pen is not None and self.pen.takes(task):
             run.keep_alone()
+        if run.on_loop and options.isolate is not None and self.pen is not None:
+            run.on_loop = False  # asked for by a sender that could not know the task to be async: the pen runs it, too
         return run
 
     def _options(self, task: AnyTask, queue: str, given: Mapping[str, object]) -> RunOptions:

@@ -278,7 +278,7 @@ class Worker:
         for run in left:
             if run in self.overstaying:
                 self.exchanger.done(run, Failed(self.runner.timed_out(run), "timeout"))
-            elif self.relations.shared is None:
+            elif self.relations.shared is None or run.options.at_most_once:  # which must not go back: it has begun
                 self.exchanger.done(run, HandedBack())
             else:
                 self.runner.cells[run.cell] = 0  # without blame: its parent gives it back once this process is gone

@@ -307,6 +307,21 @@ def test_children_end_soon_after_their_parent_even_if_a_run_is_stubborn(
     assert held.info().state is JobState.READY
 
 
+def test_what_must_not_run_twice_is_dead_and_not_handed_back_when_its_worker_has_to_give_it_up(
+    folder: Path, module: str, app: Taskforge
+) -> None:
+    env = {"TASKFORGE_GRACE": "0.5", "TASKFORGE_STOP_GRACE": "0.1"}
+    with process(folder, "-A", module, "worker", "--processes", "1", "-c", "1", env=env) as parent:
+        _children(folder, 1)
+        once = app.by_name("shop.hold").using(at_most_once=True).enqueue(stubborn=True)
+        _held(folder)
+
+        parent.send(signal.SIGTERM)
+        parent.end()
+
+    assert (once.info().state, once.info().reason) == (JobState.DEAD, "shutdown")
+
+
 # Tasks that break their process
 
 

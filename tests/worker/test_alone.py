@@ -122,3 +122,15 @@ def test_a_run_that_was_to_be_cancelled_and_was_killed_for_it_is_cancelled(app: 
     run.request_stop(StopCause.CANCEL)
 
     assert isinstance(Runner(app).judge(run, DIED), Cancel)
+
+
+def test_an_async_task_that_a_sender_by_name_wants_isolated_is_isolated(app: Taskforge) -> None:
+    given = delivery(app, app.by_name("wait").using(isolate=True))
+    app.task(name="wait")(wait)
+    runner = Runner(app)
+    runner.pen = Pen(Packed(None))
+
+    run = runner.open(given)
+
+    assert isinstance(run, Run)
+    assert (run.isolated, run.on_loop) == (True, False)
