@@ -56,6 +56,8 @@ class Exchanger:
         self.quota = Quota()
         #: Notes claims where a parent can read them; the number of the first one.
         self.note: Callable[[Sequence[Delivery]], int] = lambda deliveries: 0
+        #: The same of runs that must not be repeated: lost from now on, they count as begun.
+        self.note_begun: Callable[[Sequence[Run]], None] = lambda runs: None
         self._ended: deque[Ended] = deque()
         self._asleep = self._in_broker = False
         self._woken = threading.Event()
@@ -238,6 +240,7 @@ class Exchanger:
 
         Those that must not begin now.
         """
+        self.note_begun(runs)
         try:
             lost = self.broker.extend([run.delivery for run in runs]).lost
         except BrokerError:

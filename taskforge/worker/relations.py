@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from taskforge.worker.attending import Attending
 from taskforge.worker.enrolling import BEAT_EVERY, Enrolment, resident
-from taskforge.worker.shared import ChildState, Figures, Shared
+from taskforge.worker.shared import ChildState, Figures, Shared, marked
 from taskforge.worker.slots import THREADS
 from taskforge.workers import Desire, WorkerCard, WorkerState
 
@@ -35,7 +35,10 @@ class Relations:
             return
         worker.runner.cells = shared.cells
         worker.exchanger.note = shared.claimed
-        shared.held = lambda: [(run.seq, run.delivery) for run in worker.slots.runs()]
+        worker.exchanger.note_begun = lambda runs: shared.begun([(run.seq, run.delivery) for run in runs])
+        shared.held = lambda: [
+            (run.seq, marked(run.delivery) if run.options.at_most_once else run.delivery) for run in worker.slots.runs()
+        ]
 
     def announce(self) -> None:
         """Say by which name this process is going to claim."""

@@ -71,6 +71,8 @@ _FULL = 128 * 1024
 #: (one for all, or one each), bytes of the ids. Then these, and the delivery numbers.
 _CLAIM = struct.Struct("=QIII")
 _BETWEEN = "\0"
+#: Added to the number of a delivery, which is below that: it counts as begun.
+_BEGUN = 1 << 63
 _QUEUE, _ID, _NUMBER = map(itemgetter, range(3))
 
 
@@ -192,6 +194,14 @@ class Shared:
         """Whether it has noted any claim."""
         return bool(self._words[_TURNS] or struct.unpack_from("=Q", self._memory, self._starts[0])[0])
 
+    def begun(self, deliveries: Sequence[tuple[int, Delivery]]) -> None:
+        """Note of some claimed before, each with its number, that they count as begun until they are settled. What must
+        not run twice shall not go back from a process that died between its end and its settlement.
+        """
+        seqs = [seq for seq, _ in deliveries]
+        for frame in _frames([marked(delivery) for _, delivery in deliveries], 0, seqs):
+            self._append(frame)
+
     def _append(self, frame: bytes) -> bool:
         """Write it, then count it in: a child that dies in between has not noted it. False when there is no room."""
         end = self._at + len(frame)
@@ -216,6 +226,15 @@ class Shared:
 
     def holdings(self) -> list[Holding]:
         """All that the child holds, newest first, and some that it holds no more: the broker knows which."""
+        return list(self._look()[0].values())
+
+    def running(self) -> list[Holding]:
+        """Those of the holdings whose runs have begun and not ended."""
+        held, running = self._look()
+        return [holding for seq, holding in held.items() if seq in running]
+
+    def _look(self) -> tuple[dict[int, Holding], set[int]]:
+        """What is held, by its numbers, newest first; and the numbers of what runs."""
         for _ in range(5):  # a living child may turn to the other half meanwhile
             turns = self._words[_TURNS]
             start = self._starts[self._words[_LIVE]] + 8
@@ -224,12 +243,16 @@ class Shared:
             running = {seq for seq in self.cells if seq}
             if self._words[_TURNS] == turns:
                 break
-        held = [Holding(queue, id, number, seq in running) for seq, queue, id, number in _entries(log)]
-        return held[::-1]
+        held: dict[int, Holding] = {}
+        for seq, queue, id, number in reversed(list(_entries(log))):
+            begun = seq in running or number >= _BEGUN
+            held.setdefault(seq, Holding(queue, id, number % _BEGUN, begun))  # the newest word counts
+        return held, running
 
-    def running(self) -> list[Holding]:
-        """Those of the holdings whose runs have begun and not ended."""
-        return [holding for holding in self.holdings() if holding.started]
+
+def marked(delivery: Delivery) -> Delivery:
+    """As it is noted when it counts as begun."""
+    return delivery._replace(number=delivery.number + _BEGUN)
 
 
 def _frames(deliveries: Sequence[Delivery], first: int, seqs: Sequence[int] = ()) -> Iterator[bytes]:

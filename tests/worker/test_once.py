@@ -108,3 +108,18 @@ def test_it_does_not_begin_once_its_lease_is_lost(app: Taskforge) -> None:
     rounds.tick()
 
     assert len(rounds.plain.line) == 0
+
+
+def test_a_parent_is_told_before_it_begins_that_it_must_not_go_back(app: Taskforge) -> None:
+    app.task(name="pay", at_most_once=True)(lambda: None)
+    app.task(name="note")(lambda: None)
+    rounds = Rounds(app)
+    told: list[str] = []
+    rounds.exchanger.note_begun = lambda runs: told.extend(f"{run.id} {run.seq}" for run in runs)
+    rounds.exchanger.note = lambda deliveries: 7
+    app.enqueue("note")
+    once = app.enqueue("pay")
+
+    rounds.tick()
+
+    assert told == [f"{once.id} 8"]

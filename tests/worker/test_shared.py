@@ -124,7 +124,7 @@ def test_more_than_there_is_room_for_is_left_to_the_leases() -> None:
 
 @given(
     st.lists(
-        st.lists(st.tuples(st.text(min_size=1, max_size=5), st.text(min_size=1, max_size=5), st.integers(0, 2**63)))
+        st.lists(st.tuples(st.text(min_size=1, max_size=5), st.text(min_size=1, max_size=5), st.integers(0, 2**63 - 1)))
     ),
     st.booleans(),
 )
@@ -160,3 +160,20 @@ def test_memory_of_another_release_is_refused() -> None:
     with pytest.raises(TaskforgeError, match="another release"):
         Shared.attach(os.dup(parent.fd))
     parent.close()
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_what_must_not_run_twice_counts_as_begun_also_once_it_has_ended(pair: Pair, turned: bool) -> None:
+    parent, child = pair
+    once, often = delivery("once"), delivery("often", number=7)
+    first = child.claimed([once, often])
+    child.held = lambda: [(first, module.marked(once)), (first + 1, often)]
+
+    child.begun([(first, once)])
+    if turned:
+        child._turn()
+
+    assert sorted(parent.holdings()) == [Holding("default", "often", 7, False), Holding("default", "once", 1, True)]
+    assert parent.running() == []
+    child.cells[0] = first
+    assert [each.id for each in parent.running()] == ["once"]
